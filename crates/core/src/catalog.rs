@@ -1,0 +1,70 @@
+//! Tables that items refer to, found or created on the way.
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::{Cell, Result, TableName};
+
+/// A key of a catalog's row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// An integer.
+    Int(i64),
+    /// Anything else, as the database writes it.
+    Text(String),
+}
+
+impl Key {
+    /// The key as a cell.
+    pub fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Int(i) => Cell::Int(*i),
+            Self::Text(t) => Cell::Text(t),
+        }
+    }
+}
+
+/// Which table, and which of its columns take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogSpec {
+    /// The table.
+    pub table: TableName,
+    /// The column that items refer to.
+    pub key: String,
+    /// The columns by which a row is found. A unique constraint over them
+    /// exists: it is what makes creation idempotent.
+    pub on: Vec<String>,
+    /// The columns filled in a new row, `on` among them.
+    pub create: Vec<String>,
+}
+
+/// A catalog in the target.
+///
+/// Where the target has a set-up script that has not run yet, the catalog
+/// answers as if it had, and changes nothing.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Whether the key is an integer.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::Kind::Config) if there is no such table, column
+    /// or unique constraint.
+    async fn key_is_integer(&self) -> Result<bool>;
+
+    /// All rows: the key of each, and its `on` values as text.
+    ///
+    /// # Errors
+    /// If the table can't be read.
+    async fn load(&self) -> Result<Vec<(Key, Vec<Option<String>>)>>;
+
+    /// Makes sure that rows with these values (columns `create`, in order) are
+    /// there, committed, and gives the key of each. A row that is there already
+    /// stays as it is and gives its key. What the database refuses for its
+    /// values is the inner error, of [`Kind::Item`](crate::Kind::Item), and
+    /// keeps no other row from being created.
+    ///
+    /// # Errors
+    /// What concerns all rows. Rows may have been created then; calling again
+    /// finds them.
+    async fn find_or_create(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>>;
+}

@@ -1,0 +1,57 @@
+//! Where items come from.
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+
+use crate::{Chunk, ChunkLimits, Fingerprint, Position, Result};
+
+/// How far a source has been read, in bytes (or in rows, where it has none).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Behind us.
+    pub done: u64,
+    /// In all, where it is known beforehand.
+    pub total: Option<u64>,
+}
+
+/// A large set of items in a stable order.
+///
+/// Obligations:
+/// * Items have ordinals 1, 2, 3, … from the start of the source; a record that
+///   can't be read has one too. The same input gives the same ordinals, however
+///   it is cut into chunks and wherever reading began.
+/// * Chunks follow each other: the start of one is the end of the one before.
+///   No chunk is empty.
+/// * Memory is bounded by the chunk limits, whatever the input holds.
+/// * One bad record is a [`Failure`](crate::Failure) of the chunk; an error
+///   means that the source as a whole can't be read on.
+#[async_trait]
+pub trait Source: Send {
+    /// The name a person knows it by: a file's name, a table's name.
+    fn name(&self) -> &str;
+
+    /// The columns of its items.
+    fn schema(&self) -> SchemaRef;
+
+    /// What it looks like now. Equal fingerprints mean that a position taken
+    /// then is good today.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// Goes to a position that a chunk of this source ended at, or to the
+    /// start.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::Kind::Config) if it is no position of this
+    /// source.
+    async fn seek(&mut self, position: &Position) -> Result<()>;
+
+    /// The next chunk, or `None` at the end.
+    ///
+    /// # Errors
+    /// What keeps the source from being read on. After an error the source must
+    /// [`seek`](Source::seek) before it is read again.
+    async fn next(&mut self, limits: &ChunkLimits) -> Result<Option<Chunk>>;
+
+    /// How far it has been read.
+    fn progress(&self) -> Progress;
+}

@@ -1,0 +1,145 @@
+//! A unit of work: what commits together, as a plain value.
+
+use std::sync::Arc;
+
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+
+use crate::{Checkpoint, Counts, DeadLetter, Failure, Fault, Origins, Result, Span};
+
+/// The rows of one write, in item order.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The columns of the write, named as in the table.
+    pub batch: RecordBatch,
+    /// The item of each row; never falls, repeats where an item gave several
+    /// rows.
+    pub ordinals: Vec<u64>,
+}
+
+impl Rows {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.ordinals.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ordinals.is_empty()
+    }
+
+    fn split(&self, at: u64) -> (Self, Self) {
+        let n = self.ordinals.partition_point(|o| *o <= at);
+        let (a, b) = self.ordinals.split_at(n);
+        (
+            Self { batch: self.batch.slice(0, n), ordinals: a.to_vec() },
+            Self { batch: self.batch.slice(n, b.len()), ordinals: b.to_vec() },
+        )
+    }
+
+    fn without(&self, gone: &[u64]) -> Result<Self> {
+        let keep: Vec<bool> =
+            self.ordinals.iter().map(|o| gone.binary_search(o).is_err()).collect();
+        let ordinals =
+            self.ordinals.iter().zip(&keep).filter(|(_, k)| **k).map(|(o, _)| *o).collect();
+        let batch = filter_record_batch(&self.batch, &BooleanArray::from(keep))
+            .map_err(|e| Fault::bug(format!("rows can't be taken out of a unit: {e}")))?;
+        Ok(Self { batch, ordinals })
+    }
+}
+
+/// All that commits together: the rows of every write, the dead letters, the
+/// counts and the mark. A target commits it whole or not at all.
+///
+/// Two laws (each has a property test):
+/// * the parts of a split unit cover its span, without gap or overlap;
+/// * committing the parts, in order, gives the same tables, dead letters and
+///   counts as committing the whole.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// The ordinals it settles: when it commits, the lane is done up to
+    /// `span.to`.
+    pub span: Span,
+    /// Where the chunk that it is made of began; stored with a mark that lies
+    /// in the middle of the chunk.
+    pub start: Checkpoint,
+    /// Where to go on once the lane is done up to `span.to`.
+    pub end: Checkpoint,
+    /// Items to be written, rising.
+    pub items: Vec<u64>,
+    /// Items dropped on purpose, rising.
+    pub filtered: Vec<u64>,
+    /// Items that failed, rising.
+    pub dead_letters: Vec<DeadLetter>,
+    /// One for each declared write, in order.
+    pub writes: Vec<Rows>,
+    /// Where the items came from.
+    pub origins: Arc<dyn Origins>,
+}
+
+impl Unit {
+    /// What it adds to the counts when it commits, as far as is known before:
+    /// whether an item is a duplicate only the target can tell.
+    pub fn counts(&self) -> Counts {
+        let [processed, filtered, failed] =
+            [self.items.len(), self.filtered.len(), self.dead_letters.len()].map(|n| n as u64);
+        Counts { read: processed + filtered + failed, processed, filtered, duplicate: 0, failed }
+    }
+
+    /// Cuts it behind the item with ordinal `at`, which must lie in the span
+    /// and before its end: (from, at] and (at, to].
+    pub fn split(&self, at: u64) -> (Self, Self) {
+        debug_assert!(self.span.from < at && at < self.span.to, "{at} splits {:?}", self.span);
+        let (first_rows, second_rows): (Vec<_>, Vec<_>) =
+            self.writes.iter().map(|rows| rows.split(at)).unzip();
+        let (items_a, items_b) = split_sorted(&self.items, |o| *o <= at);
+        let (filtered_a, filtered_b) = split_sorted(&self.filtered, |o| *o <= at);
+        let (dead_a, dead_b) = split_sorted(&self.dead_letters, |d| d.ordinal <= at);
+        let first = Self {
+            span: Span { from: self.span.from, to: at },
+            start: self.start.clone(),
+            end: self.start.clone(),
+            items: items_a,
+            filtered: filtered_a,
+            dead_letters: dead_a,
+            writes: first_rows,
+            origins: Arc::clone(&self.origins),
+        };
+        let second = Self {
+            span: Span { from: at, to: self.span.to },
+            start: self.start.clone(),
+            end: self.end.clone(),
+            items: items_b,
+            filtered: filtered_b,
+            dead_letters: dead_b,
+            writes: second_rows,
+            origins: Arc::clone(&self.origins),
+        };
+        (first, second)
+    }
+
+    /// The same unit, with these items as dead letters and without their rows.
+    /// Failures of items that the unit does not write are left out.
+    ///
+    /// # Errors
+    /// A [`Kind::Bug`](crate::Kind::Bug) if rows and ordinals are at odds.
+    pub fn reject(&self, failures: &[Failure]) -> Result<Self> {
+        let mut failures: Vec<&Failure> =
+            failures.iter().filter(|f| self.items.binary_search(&f.ordinal).is_ok()).collect();
+        failures.sort_by_key(|f| f.ordinal);
+        failures.dedup_by_key(|f| f.ordinal);
+        let gone: Vec<u64> = failures.iter().map(|f| f.ordinal).collect();
+        let mut unit = self.clone();
+        unit.writes = self.writes.iter().map(|rows| rows.without(&gone)).collect::<Result<_>>()?;
+        unit.items.retain(|o| gone.binary_search(o).is_err());
+        unit.dead_letters
+            .extend(failures.iter().map(|f| DeadLetter::new(f, self.origins.origin(f.ordinal))));
+        unit.dead_letters.sort_by_key(|d| d.ordinal);
+        Ok(unit)
+    }
+}
+
+fn split_sorted<T: Clone>(all: &[T], before: impl Fn(&T) -> bool) -> (Vec<T>, Vec<T>) {
+    let (a, b) = all.split_at(all.partition_point(before));
+    (a.to_vec(), b.to_vec())
+}

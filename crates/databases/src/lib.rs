@@ -1,0 +1,1 @@
+//! Databases as targets and ledgers: SQLite and PostgreSQL

@@ -1,0 +1,1 @@
+//! Files as sources: CSV, plain or compressed

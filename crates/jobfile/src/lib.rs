@@ -1,0 +1,1 @@
+//! The job file: as written, checked, and built into a runnable job

@@ -1,0 +1,1 @@
+//! Find or create the row an item refers to

@@ -1,0 +1,1 @@
+//! SQL expressions over items: the only room that knows DataFusion

@@ -1,0 +1,1 @@
+//! Conformance suites, throw-away databases and crashes; a dev-dependency only
