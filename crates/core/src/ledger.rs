@@ -108,7 +108,9 @@ pub trait Ledger: Send + Sync {
     /// follow.
     async fn finish(&self, claim: &Claim, state: RunState, message: Option<&str>) -> Result<()>;
 
-    /// Gives an open run up for good; false if it is not open at this epoch.
+    /// Gives an open run up for good and raises the epoch of its marks, so that
+    /// an owner who sleeps commits nothing when it wakes. False if the run is
+    /// not open at this epoch.
     async fn abandon(&self, run: &RunId, epoch: u64) -> Result<bool>;
 
     /// The marks of a step's lanes, by lane.

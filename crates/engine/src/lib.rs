@@ -1,1 +1,35 @@
-//! Batch jobs that finish: the engine, and the library a Rust job uses
+//! Batch jobs that finish.
+//!
+//! kiln reads a large set of items, maps them one after another, and writes
+//! them to a target in chunks. A chunk is one transaction that holds the rows,
+//! the dead letters and the mark of how far the run got; so a crash at any
+//! moment loses nothing and doubles nothing, and the next start goes on where
+//! the last one stopped.
+//!
+//! A [`Job`] is put together from a [`Source`], [`Mapper`]s, [`Write`]s, a
+//! [`Sink`] and a [`Ledger`], and [run](Job::run). The sinks and sources are in
+//! crates of their own (`kiln-databases`, `kiln-files`); those in [`memory`]
+//! are for tests. Rust structs instead of Arrow batches: [`typed`].
+//!
+//! The words are those of [`kiln_core`], all exported again here.
+
+mod isolate;
+mod job;
+mod lane;
+pub mod memory;
+mod owner;
+mod report;
+mod retry;
+mod route;
+mod run;
+mod start;
+mod step;
+mod stop;
+mod tally;
+#[cfg(feature = "typed")]
+pub mod typed;
+
+pub use job::{Chain, Job, Options};
+pub use kiln_core::*;
+pub use report::{FailedItem, Report};
+pub use stop::{Stop, Stopper};

@@ -1,0 +1,146 @@
+//! Which run a start works on: a new one, one to be resumed, or none.
+
+use kiln_core::{
+    Claim, Counts, Fault, Fingerprint, Kind, NewRun, Owner, Result, RunId, RunRecord, RunState,
+};
+
+use crate::job::Job;
+use crate::owner;
+
+/// What a start has come to.
+pub(crate) enum Start {
+    /// It holds a run.
+    Claimed {
+        claim: Claim,
+        /// What was committed by earlier starts, if there were any.
+        resumed: Option<Counts>,
+        /// What differs from when the run began.
+        changes: Vec<String>,
+    },
+    /// The same run is complete already.
+    Complete { record: Box<RunRecord>, changes: Vec<String> },
+}
+
+/// Parts of a source's fingerprint whose change can be accepted; any other
+/// makes positions meaningless.
+const ACCEPTABLE: [&str; 2] = ["size", "content"];
+
+/// Claims a run for the job.
+///
+/// | newest run of the job with these parameters | becomes |
+/// |---|---|
+/// | none, or abandoned | a new run |
+/// | complete, same input | nothing to do; with `again` a new run |
+/// | complete, other input | a new run |
+/// | open, and its owner lives | [`Kind::Held`] |
+/// | open | resumed; with `again` abandoned, and a new run |
+pub(crate) async fn start(job: &Job) -> Result<Start> {
+    let ledger = job.ledger.as_ref();
+    let me = owner::this_process();
+    let new = NewRun {
+        id: RunId(uuid::Uuid::now_v7().simple().to_string()),
+        job: job.name.clone(),
+        parameters: job.parameters.clone(),
+        source: job.source.fingerprint(),
+        definition: job.definition.clone(),
+    };
+    match ledger.newest(&job.name, &job.parameters).await? {
+        Some(old) if old.state.is_open() => {
+            let dead = owner::is_dead(&old.owner);
+            if old.state == RunState::Running && old.leased && !dead {
+                return Err(held(&old));
+            }
+            if job.options.again {
+                if !ledger.abandon(&old.start.id, old.epoch).await? {
+                    return Err(held_by_somebody(job));
+                }
+                create(job, &new, &me).await
+            } else {
+                resume(job, &new, old, &me, dead).await
+            }
+        }
+        Some(old)
+            if old.state == RunState::Completed
+                && !job.options.again
+                && old.start.source == new.source =>
+        {
+            let changes = describe("the job", &old.start.definition, &new.definition);
+            Ok(Start::Complete { record: Box::new(old), changes })
+        }
+        _ => create(job, &new, &me).await,
+    }
+}
+
+async fn create(job: &Job, new: &NewRun, me: &Owner) -> Result<Start> {
+    match job.ledger.create(new, me, job.options.lease).await? {
+        Some(claim) => Ok(Start::Claimed { claim, resumed: None, changes: Vec::new() }),
+        None => Err(held_by_somebody(job)),
+    }
+}
+
+async fn resume(job: &Job, new: &NewRun, old: RunRecord, me: &Owner, dead: bool) -> Result<Start> {
+    let mut changes = source_changes(job, &old.start.source, &new.source)?;
+    changes.extend(describe("the job", &old.start.definition, &new.definition));
+    let lease = job.options.lease;
+    match job.ledger.claim(&old.start.id, old.epoch, me, lease, dead).await? {
+        Some(claim) => Ok(Start::Claimed { claim, resumed: Some(old.counts), changes }),
+        None => Err(held_by_somebody(job)),
+    }
+}
+
+/// What changed in the input since the run began.
+///
+/// # Errors
+/// [`Kind::Config`] if it changed and that is not accepted, or can't be.
+fn source_changes(job: &Job, then: &Fingerprint, now: &Fingerprint) -> Result<Vec<String>> {
+    let differences = then.differences(now);
+    let changes = describe("the input", then, now);
+    if differences.is_empty() {
+        return Ok(changes);
+    }
+    let acceptable = differences.iter().all(|(part, ..)| ACCEPTABLE.contains(part));
+    if acceptable && job.options.accept_changed_input {
+        return Ok(changes);
+    }
+    let hint = if acceptable {
+        "put the input back as it was, start a new run with --again, or go on with \
+         --accept-changed-input if you know that what was read already is still the same"
+    } else {
+        "put the input back as it was, or start a new run with --again"
+    };
+    Err(Fault::config(format!(
+        "{} changed since the run began, so its position may mean something else: {}",
+        job.source.name(),
+        changes.join("; ")
+    ))
+    .with_hint(hint))
+}
+
+/// The differences of two fingerprints, one sentence each.
+fn describe(what: &str, then: &Fingerprint, now: &Fingerprint) -> Vec<String> {
+    let shown = |value: Option<&str>| match value {
+        None => "nothing".to_owned(),
+        Some(v) if v.chars().count() <= 60 && !v.contains('\n') => v.to_owned(),
+        Some(_) => "another".to_owned(),
+    };
+    let sentence = |(part, a, b): (&str, Option<&str>, Option<&str>)| match (shown(a), shown(b)) {
+        (a, b) if a == b => format!("{what}: {part} changed"),
+        (a, b) if a == "another" || b == "another" => format!("{what}: {part} changed"),
+        (a, b) => format!("{what}: {part} was {a}, is {b}"),
+    };
+    then.differences(now).into_iter().map(sentence).collect()
+}
+
+fn held(record: &RunRecord) -> Fault {
+    Fault::new(
+        Kind::Held,
+        format!("run {} is held by {} since {}", record.start.id, record.owner, record.claimed_at),
+    )
+    .transient(false)
+    .with_hint("wait for it; if that process is gone, its lease runs out by itself")
+}
+
+fn held_by_somebody(job: &Job) -> Fault {
+    Fault::new(Kind::Held, format!("another start of job {} was faster", job.name))
+        .with_hint("wait for it to end, then run again")
+}
