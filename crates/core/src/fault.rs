@@ -116,7 +116,7 @@ impl Fault {
     pub fn io(what: impl fmt::Display, error: std::io::Error) -> Self {
         use std::io::ErrorKind as E;
         let kind = match error.kind() {
-            E::NotFound | E::IsADirectory => Kind::InputMissing,
+            E::NotFound | E::IsADirectory | E::NotADirectory => Kind::InputMissing,
             E::PermissionDenied | E::ReadOnlyFilesystem => Kind::NotPermitted,
             E::ConnectionRefused | E::ConnectionReset | E::ConnectionAborted | E::TimedOut => {
                 Kind::Unreachable

@@ -1,1 +1,29 @@
-//! Databases as targets and ledgers: SQLite and PostgreSQL
+//! Databases as targets and ledgers: SQLite and PostgreSQL.
+//!
+//! [`connect`] reads a URL and gives a [`Database`]: a sink for units of work, a
+//! ledger and catalogs, all in the one database, so that rows, sums, dead
+//! letters and the mark of how far a lane got commit in one transaction.
+//!
+//! ```no_run
+//! # async fn example() -> kiln_core::Result<()> {
+//! let shop = kiln_databases::connect("sqlite:shop.db", None).await?;
+//! shop.set_up().await?;
+//! shop.ledger().prepare().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Each database is a folder with the same file names: `sink` and `lane` write
+//! units, `ledger` keeps runs, `catalog` finds and creates rows, `types` says
+//! what fits where, `fault` says what an error of the database means.
+
+mod database;
+mod fit;
+mod names;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod sums;
+mod url;
+
+pub use database::{Database, Script, connect};

@@ -1,0 +1,88 @@
+//! PostgreSQL as target, ledger and catalog.
+//!
+//! A unit of work is one transaction on the lane's own connection: the rows by
+//! `COPY`, increments by `INSERT … ON CONFLICT DO UPDATE`, dead letters by
+//! `COPY`, and last the guarded update of the mark. The ledger is the schema
+//! `kiln` of the same database (`ledger.sql`).
+//!
+//! What a session could carry over (time zone, date style) is set inside each
+//! transaction; besides prepared statements of a lane nothing rests on the
+//! session.
+
+mod catalog;
+mod check;
+mod dead_letters;
+mod encode;
+mod fault;
+mod lane;
+mod ledger;
+mod server;
+mod sink;
+mod table;
+mod types;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink};
+
+use crate::database::{Database, Script};
+use catalog::PostgresCatalog;
+use ledger::PostgresLedger;
+use server::Server;
+use sink::PostgresSink;
+
+/// The database that a URL `postgres://user:password@host:port/database` names.
+/// Connects to nothing yet.
+///
+/// # Errors
+/// [`Kind::Config`](kiln_core::Kind::Config) if the URL is none, or asks for an
+/// encrypted connection.
+pub(crate) fn database(url: &str, set_up: Option<Script>) -> Result<Arc<Postgres>> {
+    Ok(Arc::new(Postgres { server: Arc::new(Server::new(url, set_up)?) }))
+}
+
+/// A PostgreSQL database.
+pub(crate) struct Postgres {
+    server: Arc<Server>,
+}
+
+#[async_trait]
+impl Database for Postgres {
+    fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    async fn set_up(&self) -> Result<()> {
+        self.server.set_up().await
+    }
+
+    fn sink(&self) -> Arc<dyn Sink> {
+        Arc::new(PostgresSink::new(Arc::clone(&self.server)))
+    }
+
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(PostgresLedger::new(Arc::clone(&self.server)))
+    }
+
+    fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog> {
+        Arc::new(PostgresCatalog::new(Arc::clone(&self.server), spec))
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Postgres").field(&self.url()).finish()
+    }
+}
+
+/// Begins a transaction in which texts of times mean what kiln means by them.
+/// A client that hangs must not hold its locks for ever.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SET LOCAL TimeZone = 'UTC'; \
+     SET LOCAL DateStyle = 'ISO, YMD'; \
+     SET LOCAL IntervalStyle = 'postgres'; \
+     SET LOCAL bytea_output = 'hex'; \
+     SET LOCAL idle_in_transaction_session_timeout = '60s'";

@@ -1,0 +1,89 @@
+//! The suites of the contracts, on every database.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kiln_core::{Catalog, CatalogSpec, Ledger, Sink};
+use kiln_databases::{Database, Script, connect};
+use kiln_testkit::{Row, TestDatabase, TestTarget, notes};
+
+/// A database through kiln, and the same one by plain SQL.
+struct Target {
+    plain: Arc<TestDatabase>,
+    database: Arc<dyn Database>,
+}
+
+impl Target {
+    async fn open(plain: Arc<TestDatabase>, tables: &str) -> Box<dyn TestTarget> {
+        let script = Script { name: "tables.sql".to_owned(), sql: tables.to_owned() };
+        let database = connect(&plain.url, Some(script)).await.unwrap();
+        database.set_up().await.unwrap();
+        database.ledger().prepare().await.unwrap();
+        Box::new(Self { plain, database })
+    }
+}
+
+#[async_trait]
+impl TestTarget for Target {
+    fn sink(&self) -> Arc<dyn Sink> {
+        self.database.sink()
+    }
+
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        self.database.ledger()
+    }
+
+    fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog> {
+        self.database.catalog(spec)
+    }
+
+    async fn rows(&self, table: &str) -> Vec<Row> {
+        self.plain.query(&format!("SELECT * FROM {table}")).await
+    }
+
+    async fn again(&self) -> Box<dyn TestTarget> {
+        let database = connect(&self.plain.url, None).await.unwrap();
+        Box::new(Self { plain: Arc::clone(&self.plain), database })
+    }
+}
+
+macro_rules! suites {
+    () => {
+        mod sink {
+            kiln_testkit::sink_suite!(super::fresh);
+        }
+        mod increment {
+            kiln_testkit::increment_suite!(super::fresh);
+        }
+        mod ledger {
+            kiln_testkit::ledger_suite!(super::fresh);
+        }
+        mod catalog {
+            kiln_testkit::catalog_suite!(super::fresh);
+        }
+    };
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+
+    async fn fresh() -> Box<dyn TestTarget> {
+        Target::open(Arc::new(kiln_testkit::sqlite()), notes::SQLITE).await
+    }
+
+    suites!();
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::*;
+
+    async fn fresh() -> Box<dyn TestTarget> {
+        Target::open(Arc::new(kiln_testkit::postgres().await), notes::POSTGRES).await
+    }
+
+    suites!();
+}
