@@ -1,1 +1,39 @@
-//! SQL expressions over items: the only room that knows DataFusion
+//! SQL over items: the only room that knows DataFusion.
+//!
+//! ```text
+//! text ──parse──▶ syntax tree ──refuse──▶ what one item can answer ──plan──▶ expressions
+//! Items ──view──▶ the columns they need ──evaluate──▶ arrays, and the rows that failed ──verdicts──▶ Mapped
+//! ```
+//!
+//! Three mappers share that way:
+//! * [`SqlMapper`]: `[map] sql`, one SELECT over the table `item`;
+//! * [`RequireMapper`]: `[[require]]`, rules that an item must hold;
+//! * [`ComputeMapper`]: columns added to the item.
+//!
+//! All of it is parsed, type-checked and planned once, when the mapper is made.
+//! A value that fails fails its item, never the batch. What an expression gives
+//! depends on its item alone, so that mapping again after a crash gives the
+//! same: functions that ask the clock or chance are refused.
+//!
+//! Besides the item's columns, the SQL sees `_line` (integer, NULL where the
+//! source has no lines), `_file` (text), `_ordinal` (integer) and `_run`
+//! (text). A column of the item with such a name goes before.
+
+mod columns;
+mod compile;
+mod compute;
+mod depth;
+mod evaluate;
+mod explain;
+mod functions;
+mod parse;
+mod plan;
+mod refuse;
+mod require;
+mod select;
+mod verdict;
+mod view;
+
+pub use compute::ComputeMapper;
+pub use require::{RequireMapper, Rule};
+pub use select::SqlMapper;

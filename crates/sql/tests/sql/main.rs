@@ -1,0 +1,7 @@
+//! Mapping by SQL: what is refused, what fails, what comes out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by it")]
+
+mod failures;
+mod items;
+mod mapping;
+mod refusals;
