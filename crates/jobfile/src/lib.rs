@@ -1,1 +1,42 @@
-//! The job file: as written, checked, and built into a runnable job
+//! The job file: as written, checked, and built into a runnable job.
+//!
+//! ```text
+//! text ──load──▶ JobFile ──validate──▶ one ✓ or ✗ a check
+//!      parse, fill in    ──preview───▶ the first items, as they would be written
+//!      parameters        ──build─────▶ kiln::Job
+//! ```
+//!
+//! What is wrong is a [`Problem`]: a fault and the line of the job file that it
+//! comes from. Whatever kiln does not know is refused, never passed over.
+//!
+//! Two tables lead from words to things: the kinds of files (`source`) and the
+//! kinds of databases ([`kiln_databases::connect`]).
+
+mod build;
+mod check;
+mod definition;
+mod interpolate;
+mod jobfile;
+mod limits;
+mod load;
+mod mapping;
+mod nearest;
+mod parameters;
+mod paths;
+mod preview;
+mod problem;
+mod secrets;
+mod shapes;
+mod source;
+mod spec;
+mod target;
+mod text;
+mod writes;
+
+pub use build::Built;
+pub use check::Checked;
+pub use jobfile::JobFile;
+pub use preview::{Preview, PreviewFailure, PreviewTable};
+pub use problem::Problem;
+pub use secrets::without_secrets;
+pub use text::{printable, printable_lines};

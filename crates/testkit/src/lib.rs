@@ -1,1 +1,30 @@
-//! Conformance suites, throw-away databases and crashes; a dev-dependency only
+//! Conformance suites and throw-away databases; a dev-dependency only.
+//!
+//! The obligations of kiln's contracts stand in their rustdoc; here they are
+//! tests, written once and run by every implementation:
+//!
+//! ```ignore
+//! async fn fresh() -> Box<dyn TestTarget> { … }
+//! mod sink { kiln_testkit::sink_suite!(super::fresh); }
+//! mod ledger { kiln_testkit::ledger_suite!(super::fresh); }
+//! mod catalog { kiln_testkit::catalog_suite!(super::fresh); }
+//! ```
+//!
+//! * [`TestTarget`] is what a suite needs of a target, [`notes`] the tables and
+//!   the units that it writes.
+//! * [`sqlite`] and [`postgres`] give a database that is gone when the test
+//!   ends, and can be asked by plain SQL.
+//! * [`shared_data`] finds the real inputs beside the checkout.
+
+// It is called by tests alone: a panic is how it tells.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod data;
+mod database;
+pub mod notes;
+pub mod suites;
+mod target;
+
+pub use data::shared_data;
+pub use database::{Row, TestDatabase, postgres, sqlite};
+pub use target::TestTarget;

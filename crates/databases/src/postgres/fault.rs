@@ -75,12 +75,7 @@ fn plain(error: &Error) -> String {
 /// message goes on.
 fn of_server(db: &DbError) -> Fault {
     let code = db.code().code();
-    let kind = if is_fatal(db) && class_kind(code) == Kind::Config {
-        Kind::Unreachable
-    } else {
-        class_kind(code)
-    };
-    let mut fault = Fault::new(kind, db.message()).with_code(code);
+    let mut fault = Fault::new(class_kind(code), db.message()).with_code(code);
     if let Some(constraint) = db.constraint() {
         fault = fault.with_constraint(constraint);
     }

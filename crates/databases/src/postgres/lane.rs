@@ -72,6 +72,9 @@ impl PostgresLane {
         self.usable = false;
         if let Err(refusal) = self.fill(unit).await {
             // COMMIT of a failed transaction would be answered without an error.
+            // A COPY that the server refuses before the first row takes the
+            // driver's connection with it; then ROLLBACK fails, and the server
+            // rolls back by itself.
             self.usable = self.client.batch_execute("ROLLBACK").await.is_ok();
             return Settled::Refused(refusal);
         }

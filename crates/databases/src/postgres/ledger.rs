@@ -21,7 +21,7 @@ const SCHEMA: &str = include_str!("ledger.sql");
 const VERSION: i32 = 1;
 
 /// Two that create the ledger at once follow each other.
-const LEDGER_LOCK: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(118223164538882)";
+const LEDGER_LOCK: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(118100534886402)";
 
 /// The state of the run as RunRecord wants it; `read_run` goes by this order.
 const RUNS: &str = "\

@@ -44,6 +44,7 @@ impl Server {
             Fault::config(format!("the URL of the PostgreSQL database can't be read: {why}"))
                 .with_hint("write it as postgres://user:password@host:5432/database")
         })?;
+        refuse_odd_host(&config)?;
         refuse_plain(&config)?;
         config.application_name(config.get_application_name().unwrap_or("kiln").to_owned());
         if config.get_connect_timeout().is_none() {
@@ -69,8 +70,12 @@ impl Server {
 
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Client> {
-        let (client, connection) =
-            self.config.connect(NoTls).await.map_err(|e| self.no_connection(&e))?;
+        // The driver's own limit ends once something accepts the connection.
+        let patience = self.config.get_connect_timeout().copied().unwrap_or(PATIENCE);
+        let (client, connection) = tokio::time::timeout(patience, self.config.connect(NoTls))
+            .await
+            .map_err(|_| self.unreachable("it does not answer"))?
+            .map_err(|e| self.no_connection(&e))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %fault(&error), "a connection to PostgreSQL ended");
@@ -119,11 +124,13 @@ impl Server {
             return Fault::new(Kind::NotPermitted, format!("{}: {why}", self.url))
                 .with_hint("look at user and password in the URL");
         }
-        Fault::new(
-            Kind::Unreachable,
-            format!("no connection to PostgreSQL at {}: {why}", places(&self.config)),
-        )
-        .with_hint("is the server running, and are host and port in the URL right?")
+        self.unreachable(&why)
+    }
+
+    fn unreachable(&self, why: &str) -> Fault {
+        let places = places(&self.config);
+        Fault::new(Kind::Unreachable, format!("no connection to PostgreSQL at {places}: {why}"))
+            .with_hint("is the server running, and are host and port in the URL right?")
     }
 }
 
@@ -171,6 +178,16 @@ fn line_in(sql: &str, error: &Error) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// A password with an `@` of its own would be taken for a host, and shown.
+fn refuse_odd_host(config: &Config) -> Result<()> {
+    let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+    if config.get_hosts().iter().any(is_odd) {
+        return Err(Fault::config("the URL of the PostgreSQL database has more than one @")
+            .with_hint("write an @ in the password as %40"));
+    }
+    Ok(())
 }
 
 /// The modes that check the server's certificate are unknown to the driver; a
@@ -251,10 +268,14 @@ mod tests {
         for (url, expected) in cases {
             assert_eq!(Server::new(url, None).map(|s| s.url).unwrap(), expected, "{url}");
         }
-        for url in ["postgres://ann:canary@localhost:x/d", "postgres://ann:canary@localhost/d?y=1"]
-        {
+        for url in [
+            "postgres://ann:can@ary@localhost/d",
+            "postgres://ann:canary@localhost:x/d",
+            "postgres://ann:canary@localhost/d?y=1",
+        ] {
             let fault = Server::new(url, None).err().unwrap();
-            assert!(!format!("{fault:?} {:?}", fault.hint()).contains("canary"), "{fault:?}");
+            let told = format!("{fault:?} {:?}", fault.hint());
+            assert!(!told.contains("canary") && !told.contains("ary@"), "{told}");
         }
     }
 

@@ -14,7 +14,8 @@ use tokio_postgres::{Client, Error, Statement};
 use super::check::check_write;
 use super::encode::{check_value, parameter, push_copy};
 use super::fault::fault;
-use super::table::{Column, Table};
+use super::table::{Column, Table, no_table};
+use super::types::Family;
 use crate::names::{quoted, quoted_list};
 use crate::sums::sum_by_key;
 
@@ -50,7 +51,7 @@ impl Writer {
         if let Some(fault) = check_write(table.as_ref(), write, items).into_iter().find_map(wrong) {
             return Err(fault);
         }
-        let table = table.ok_or_else(|| super::table::no_table(&write.table))?;
+        let table = table.ok_or_else(|| no_table(&write.table))?;
         let columns: Vec<Column> =
             write.columns.iter().filter_map(|c| table.column(&c.column).cloned()).collect();
         let (how, sql) = match write.mode {
@@ -237,7 +238,7 @@ fn add_sql(table: &str, columns: &[Column], keys: usize) -> Result<String> {
 /// Sums are exact, and of a range that no column's exceeds.
 fn adding_type(column: &Column) -> &'static str {
     match column.family {
-        super::types::Family::Float => "float8",
+        Family::Float => "float8",
         _ => "numeric",
     }
 }
@@ -294,7 +295,6 @@ impl Halfway {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::Family;
     use super::*;
 
     fn column(name: &str) -> Column {

@@ -93,15 +93,17 @@ async fn each_thing_that_is_wrong_is_told() {
         ),
         ("CREATE TABLE t (id int UNIQUE)", add(&["id"], &["id"]), "t: key id", "writes its key"),
     ];
+    let (server, database) = shop("").await;
     for (tables, write, what, message) in cases {
-        let checks = check(tables, write.clone()).await;
+        server.execute(AFRESH).await;
+        server.execute(tables).await;
+        let checks = database.sink().check(std::slice::from_ref(&write), &items()).await;
         let failing = failing(&checks);
         let [(found, fault)] = failing[..] else { panic!("{tables}: {failing:?}") };
         assert!(found.starts_with(what), "{tables}: {found}");
         assert!(fault.message().contains(message), "{tables}: {fault}");
         assert_eq!(fault.kind(), Kind::Config);
         // What validate finds, a run that was not validated meets before it writes.
-        let (_server, database) = shop(tables).await;
         let opened = database.sink().open(&key("r", 1), &[write], &items()).await;
         assert_eq!(opened.err().map(|f| f.message().to_owned()).as_deref(), Some(fault.message()));
     }

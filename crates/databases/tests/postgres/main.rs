@@ -4,9 +4,9 @@
 
 mod catalog;
 mod checks;
-mod contracts;
 mod increments;
 mod ledger;
+mod lost_answers;
 mod server;
 mod units;
 mod values;
@@ -30,6 +30,10 @@ async fn shop(tables: &str) -> (TestDatabase, Arc<dyn Database>) {
     let database = connect(&server.url, None).await.unwrap();
     (server, database)
 }
+
+/// Empties a database: tables, types, functions and the ledger.
+const AFRESH: &str = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; \
+     DROP SCHEMA IF EXISTS kiln CASCADE";
 
 /// The same with a set-up script that has not run.
 async fn shop_with_script(sql: &str) -> (TestDatabase, Arc<dyn Database>) {

@@ -76,8 +76,10 @@ async fn the_parts_of_a_unit_give_what_the_whole_gives() {
     let (whole, database) = shop(TABLES).await;
     let (mut lane, _) = open(&database, &key("r", 1), &writes(), &items()).await;
     commit(&mut lane, &sales(0, &notes)).await;
+    let (parts, database) = shop("").await;
     for at in 1..5 {
-        let (parts, database) = shop(TABLES).await;
+        parts.execute(AFRESH).await;
+        parts.execute(TABLES).await;
         let (mut lane, _) = open(&database, &key("r", 1), &writes(), &items()).await;
         let (first, second) = sales(0, &notes).split(at);
         commit(&mut lane, &first).await;
@@ -251,14 +253,16 @@ async fn a_submission_that_was_dropped_half_way_leaves_nothing() {
 
 #[tokio::test]
 async fn deadlocks_and_serialization_failures_are_transient() {
+    let (server, database) = shop("").await;
     for code in ["40001", "40P01", "55P03", "57014"] {
-        let (server, database) = shop(&format!(
+        server.execute(AFRESH).await;
+        let tables = format!(
             "CREATE TABLE t (id bigint);
              CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql
                  AS $$ BEGIN RAISE SQLSTATE '{code}'; END $$;
              CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"
-        ))
-        .await;
+        );
+        server.execute(&tables).await;
         let rows = batch(vec![("id", ints([1]))]);
         let (mut lane, _) =
             open(&database, &key("r", 1), &[insert("t", &["id"])], &rows.schema()).await;
@@ -277,6 +281,7 @@ async fn what_concerns_all_rows_is_never_an_items_fault() {
     let (fault, ordinal) = refused(&mut lane, &sales(0, &[Some("a")])).await;
     assert_eq!((fault.kind(), ordinal), (Kind::Config, None), "{fault}");
     server.execute("ALTER TABLE gone RENAME TO sale").await;
+    let (mut lane, _) = open(&database, &key("r", 1), &writes(), &items()).await;
     commit(&mut lane, &sales(0, &[Some("a")])).await;
 }
 

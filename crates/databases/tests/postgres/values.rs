@@ -10,33 +10,34 @@ use kiln_core::Kind;
 
 use super::*;
 
-/// Writes one column of rows into a column of that type, and reads it as text.
-async fn round_trip(type_: &str, values: ArrayRef) -> Vec<Option<String>> {
-    let (server, database) = shop(&format!("CREATE TABLE t (n serial, v {type_})")).await;
+type Shop = (TestDatabase, Arc<dyn Database>);
+
+/// Writes one column of values into a column of that type, and reads it as
+/// text.
+async fn check_round_trip(shop: &Shop, type_: &str, values: ArrayRef, expected: &[&str]) {
+    let (server, database) = shop;
+    server.execute(&format!("{AFRESH}; CREATE TABLE t (n serial, v {type_})")).await;
     let rows = batch(vec![("v", values)]);
-    let (mut lane, _) = open(&database, &key("r", 1), &[insert("t", &["v"])], &rows.schema()).await;
+    let (mut lane, _) = open(database, &key("r", 1), &[insert("t", &["v"])], &rows.schema()).await;
     commit(&mut lane, &unit(0, vec![rows])).await;
     let read = server.query("SELECT v::text FROM t ORDER BY n").await;
-    read.into_iter().map(|mut row| row.remove(0)).collect()
-}
-
-async fn check_round_trip(type_: &str, values: ArrayRef, expected: &[&str]) {
-    let read = round_trip(type_, values).await;
-    let read: Vec<&str> = read.iter().map(|v| v.as_deref().unwrap_or("NULL")).collect();
+    let read: Vec<&str> = read.iter().map(|row| row[0].as_deref().unwrap_or("NULL")).collect();
     assert_eq!(read, expected, "{type_}");
 }
 
 #[tokio::test]
 async fn numbers_keep_every_digit() {
+    let shop = shop("").await;
     let small: ArrayRef = Arc::new(Int16Array::from(vec![Some(i16::MIN), None]));
-    check_round_trip("smallint", small, &["-32768", "NULL"]).await;
+    check_round_trip(&shop, "smallint", small, &["-32768", "NULL"]).await;
     let large: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX]));
-    check_round_trip("numeric", large, &["18446744073709551615"]).await;
+    check_round_trip(&shop, "numeric", large, &["18446744073709551615"]).await;
     let decimal = |values: Vec<i128>, scale| -> ArrayRef {
         Arc::new(Decimal128Array::from(values).with_precision_and_scale(38, scale).unwrap())
     };
     let most = 10i128.pow(38) - 1;
     check_round_trip(
+        &shop,
         "numeric(38,3)",
         decimal(vec![most, -most, 5], 3),
         &[
@@ -46,36 +47,38 @@ async fn numbers_keep_every_digit() {
         ],
     )
     .await;
-    check_round_trip("bigint", decimal(vec![12, -1], 0), &["12", "-1"]).await;
-    check_round_trip("numeric(10,2)", decimal(vec![2_550], 3), &["2.55"]).await;
+    check_round_trip(&shop, "bigint", decimal(vec![12, -1], 0), &["12", "-1"]).await;
+    check_round_trip(&shop, "numeric(10,2)", decimal(vec![2_550], 3), &["2.55"]).await;
     let float: ArrayRef = Arc::new(Float64Array::from(vec![0.1, f64::NAN, f64::INFINITY, 1e300]));
-    check_round_trip("float8", float, &["0.1", "NaN", "Infinity", "1e+300"]).await;
+    check_round_trip(&shop, "float8", float, &["0.1", "NaN", "Infinity", "1e+300"]).await;
     let single: ArrayRef = Arc::new(Float32Array::from(vec![0.1f32]));
-    check_round_trip("float8", single, &["0.1"]).await;
+    check_round_trip(&shop, "float8", single, &["0.1"]).await;
     let bools: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]));
-    check_round_trip("boolean", bools, &["true", "false", "NULL"]).await;
-    check_round_trip("date", Arc::new(NullArray::new(1)), &["NULL"]).await;
+    check_round_trip(&shop, "boolean", bools, &["true", "false", "NULL"]).await;
+    check_round_trip(&shop, "date", Arc::new(NullArray::new(1)), &["NULL"]).await;
 }
 
 #[tokio::test]
 async fn times_keep_their_microseconds() {
+    let shop = shop("").await;
     let us = 1_700_000_000_123_456;
     let plain: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![us, -1]));
     let expected = ["2023-11-14 22:13:20.123456", "1969-12-31 23:59:59.999999"];
-    check_round_trip("timestamp", plain.clone(), &expected).await;
-    check_round_trip("text", plain, &expected).await;
+    check_round_trip(&shop, "timestamp", plain.clone(), &expected).await;
+    check_round_trip(&shop, "text", plain, &expected).await;
     let utc: ArrayRef =
         Arc::new(TimestampNanosecondArray::from(vec![us * 1_000]).with_timezone("UTC"));
-    check_round_trip("timestamp", utc.clone(), &expected[..1]).await;
+    check_round_trip(&shop, "timestamp", utc.clone(), &expected[..1]).await;
     let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![0]));
-    check_round_trip("timestamp(0)", seconds, &["1970-01-01 00:00:00"]).await;
+    check_round_trip(&shop, "timestamp(0)", seconds, &["1970-01-01 00:00:00"]).await;
     let millis: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1]));
-    check_round_trip("timestamp", millis, &["1970-01-01 00:00:00.001"]).await;
+    check_round_trip(&shop, "timestamp", millis, &["1970-01-01 00:00:00.001"]).await;
     let date: ArrayRef = Arc::new(Date32Array::from(vec![19_675, -25_567]));
-    check_round_trip("date", date.clone(), &["2023-11-14", "1900-01-01"]).await;
-    check_round_trip("timestamp", date, &["2023-11-14 00:00:00", "1900-01-01 00:00:00"]).await;
+    check_round_trip(&shop, "date", date.clone(), &["2023-11-14", "1900-01-01"]).await;
+    check_round_trip(&shop, "timestamp", date, &["2023-11-14 00:00:00", "1900-01-01 00:00:00"])
+        .await;
     let time: ArrayRef = Arc::new(Time64MicrosecondArray::from(vec![86_399_999_999]));
-    check_round_trip("time", time, &["23:59:59.999999"]).await;
+    check_round_trip(&shop, "time", time, &["23:59:59.999999"]).await;
 }
 
 #[tokio::test]
@@ -105,6 +108,7 @@ async fn an_instant_is_the_same_whatever_the_servers_zone_and_style() {
 
 #[tokio::test]
 async fn text_and_bytes_arrive_as_they_were() {
+    let shop = shop("").await;
     let nasty = [
         "",
         "NULL",
@@ -119,28 +123,42 @@ async fn text_and_bytes_arrive_as_they_were() {
         "\"quoted\"",
         "\u{8}\u{b}\u{c}\u{1}",
     ];
-    check_round_trip("text", texts(nasty), &nasty).await;
-    check_round_trip("varchar(40)", Arc::new(LargeStringArray::from(nasty.to_vec())), &nasty).await;
-    check_round_trip("text", Arc::new(StringViewArray::from(nasty.to_vec())), &nasty).await;
+    check_round_trip(&shop, "text", texts(nasty), &nasty).await;
+    check_round_trip(
+        &shop,
+        "varchar(40)",
+        Arc::new(LargeStringArray::from(nasty.to_vec())),
+        &nasty,
+    )
+    .await;
+    check_round_trip(&shop, "text", Arc::new(StringViewArray::from(nasty.to_vec())), &nasty).await;
     let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"\0\\\xff", b""]));
-    check_round_trip("bytea", bytes, &["\\x005cff", "\\x"]).await;
+    check_round_trip(&shop, "bytea", bytes, &["\\x005cff", "\\x"]).await;
 }
 
 #[tokio::test]
 async fn the_server_reads_every_other_type_from_text() {
-    check_round_trip("jsonb", texts(["{\"a\": [1, \"\\\\\"]}"]), &["{\"a\": [1, \"\\\\\"]}"]).await;
-    let uuid = "0190a0b0-0000-7000-8000-000000000001";
-    check_round_trip("uuid", texts([uuid]), &[uuid]).await;
-    check_round_trip("inet", texts(["10.0.0.1"]), &["10.0.0.1/32"]).await;
-    check_round_trip("int[]", texts(["{1,NULL,3}"]), &["{1,NULL,3}"]).await;
-    check_round_trip("numeric(12,3)", texts(["2.550", "1e2"]), &["2.550", "100.000"]).await;
-    check_round_trip("boolean", texts(["yes", "f"]), &["true", "false"]).await;
-    check_round_trip("interval", texts(["1 day 02:00"]), &["1 day 02:00:00"]).await;
-    let (server, database) = shop(
-        "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN cents AS numeric(9,2) CHECK (value >= 0);
-         CREATE TABLE t (m mood, c cents)",
+    let shop = shop("").await;
+    check_round_trip(
+        &shop,
+        "jsonb",
+        texts(["{\"a\": [1, \"\\\\\"]}"]),
+        &["{\"a\": [1, \"\\\\\"]}"],
     )
     .await;
+    let uuid = "0190a0b0-0000-7000-8000-000000000001";
+    check_round_trip(&shop, "uuid", texts([uuid]), &[uuid]).await;
+    check_round_trip(&shop, "inet", texts(["10.0.0.1"]), &["10.0.0.1/32"]).await;
+    check_round_trip(&shop, "int[]", texts(["{1,NULL,3}"]), &["{1,NULL,3}"]).await;
+    check_round_trip(&shop, "numeric(12,3)", texts(["2.550", "1e2"]), &["2.550", "100.000"]).await;
+    check_round_trip(&shop, "boolean", texts(["yes", "f"]), &["true", "false"]).await;
+    check_round_trip(&shop, "interval", texts(["1 day 02:00"]), &["1 day 02:00:00"]).await;
+    let (server, database) = shop;
+    let tables =
+        "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN cents AS numeric(9,2) CHECK (value >= 0);
+         CREATE TABLE t (m mood, c cents)";
+    server.execute(AFRESH).await;
+    server.execute(tables).await;
     let writes = [insert("t", &["m", "c"])];
     let rows = |m, c| batch(vec![("m", texts([m])), ("c", texts([c]))]);
     let (mut lane, _) = open(&database, &key("r", 1), &writes, &rows("ok", "1").schema()).await;
@@ -172,8 +190,9 @@ async fn a_value_that_would_be_changed_is_refused() {
         ("text", Arc::new(TimestampSecondArray::from(vec![0, i64::MAX])), "22008"),
         ("jsonb", texts(["{}", "{"]), "22P02"),
     ];
+    let (server, database) = shop("").await;
     for (type_, values, code) in cases {
-        let (server, database) = shop(&format!("CREATE TABLE t (v {type_})")).await;
+        server.execute(&format!("{AFRESH}; CREATE TABLE t (v {type_})")).await;
         let rows = batch(vec![("v", values)]);
         let (mut lane, _) =
             open(&database, &key("r", 1), &[insert("t", &["v"])], &rows.schema()).await;

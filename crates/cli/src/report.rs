@@ -1,0 +1,177 @@
+//! The report of a run: a table for people, JSON for machines.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use kiln::{FailedItem, Report};
+use kiln_core::{Counts, Fault, Status};
+use kiln_jobfile::{Problem, printable};
+use serde_json::{Value, json};
+
+use crate::aside::{Aside, written};
+use crate::output;
+use crate::progress::{duration, per_second};
+use crate::table::{Table, grouped};
+
+/// How many failed items stand under the table.
+const FAILED_SHOWN: usize = 5;
+
+/// What the command knows of a run besides the engine's report.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Context {
+    /// The job's name; empty if not even that is known.
+    pub(crate) job: String,
+    /// Items that this start has committed.
+    pub(crate) items_now: u64,
+    /// The exit code.
+    pub(crate) exit_code: u8,
+    /// The command that goes on with the run.
+    pub(crate) resume: Option<String>,
+}
+
+/// The report as JSON. A run that never began has one too: its `problem`.
+pub(crate) fn json(report: Option<&Report>, problem: Option<&Problem>, context: &Context) -> Value {
+    let counts = report.map_or(Counts::default(), |r| r.counts);
+    let seconds = report.map_or(0.0, |r| r.took.as_secs_f64());
+    let failed: Vec<Value> =
+        report.iter().flat_map(|r| &r.failed_items).map(failed_item).collect();
+    json!({
+        "job": context.job,
+        "run": report.and_then(|r| r.run.as_ref()).map(|run| &run.0),
+        "status": report.map_or(Status::Failed, |r| r.status).as_str(),
+        "already_complete": report.is_some_and(|r| r.already_complete),
+        "resumed": report.is_some_and(|r| r.resumed),
+        "items_read": counts.read,
+        "items_processed": counts.processed,
+        "items_filtered": counts.filtered,
+        "items_duplicate": counts.duplicate,
+        "items_failed": counts.failed,
+        "failed_items": failed,
+        "processing_time_seconds": (seconds * 1e3).round() / 1e3,
+        "items_per_second": per_second(context.items_now, seconds),
+        "peak_memory_bytes": report.map_or(0, |r| r.peak_memory),
+        "chunks": report.map_or(0, |r| r.chunks),
+        "retries": report.map_or(0, |r| r.retries),
+        "changes": report.map(|r| r.changes.clone()).unwrap_or_default(),
+        "error": problem.map(error),
+        "exit_code": context.exit_code,
+        "resume": context.resume,
+    })
+}
+
+fn failed_item(item: &FailedItem) -> Value {
+    json!({
+        "source": item.source,
+        "line": item.line,
+        "stage": item.stage.as_str(),
+        "code": item.code,
+        "error": item.error,
+    })
+}
+
+fn error(problem: &Problem) -> Value {
+    let fault = problem.fault();
+    json!({
+        "message": fault.message(),
+        "hint": fault.hint(),
+        "code": fault.code(),
+        "at": problem.place(),
+    })
+}
+
+/// Makes sure, before a run, that its report will have a place.
+pub(crate) fn check_place(path: &Path) -> Result<(), Problem> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let fault = if path.is_dir() {
+        format!("the report can't be written to {}: it is a directory", path.display())
+    } else if folder.is_dir() {
+        return Ok(());
+    } else {
+        format!("the report can't be written to {}: there is no such folder", path.display())
+    };
+    Err(Fault::new(kiln_core::Kind::Io, fault).with_hint("name a file in a folder that is there").into())
+}
+
+/// Writes the JSON: to standard output for `-`, else whole to a file.
+pub(crate) fn write(report: &Value, path: &Path) -> Result<(), Problem> {
+    let text = format!("{report:#}\n");
+    if path == "-" {
+        return output::result(&text);
+    }
+    let mut file = Aside::create(path)?;
+    file.write_all(text.as_bytes()).map_err(|e| written(path, e))?;
+    Ok(file.publish()?)
+}
+
+/// The report as a table.
+pub(crate) fn table(report: &Report, context: &Context) -> String {
+    let Counts { read, processed, filtered, duplicate, failed } = report.counts;
+    let seconds = report.took.as_secs_f64();
+    let mut lines = vec![
+        ("run", report.run.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+        ("read", grouped(read)),
+        ("processed", grouped(processed)),
+        ("filtered", grouped(filtered)),
+    ];
+    if duplicate > 0 {
+        lines.push(("duplicate", grouped(duplicate)));
+    }
+    lines.push(("failed", grouped(failed)));
+    let speed = grouped(per_second(context.items_now, seconds));
+    lines.push(("time", format!("{} · {speed} items/s", duration(report.took))));
+    let chunks = grouped(report.chunks);
+    lines.push(("chunks", match report.retries {
+        0 => chunks,
+        1 => format!("{chunks} · 1 retry"),
+        n => format!("{chunks} · {n} retries"),
+    }));
+    if report.peak_memory > 0 {
+        lines.push(("memory", format!("{} MiB at most", report.peak_memory >> 20)));
+    }
+    let resumed = if report.resumed { " (resumed)" } else { "" };
+    let mut text =
+        format!("{}: {}{resumed}\n", printable(&report.job), status(report.status));
+    for (name, value) in lines {
+        text.push_str(&format!("  {name:<10} {value}\n"));
+    }
+    for change in &report.changes {
+        text.push_str(&format!("  changed    {}\n", printable(change)));
+    }
+    text + &failed_table(report)
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Success => "success",
+        Status::PartialSuccess => "partial success: some items failed",
+        Status::Failed => "failed",
+        Status::Stopped => "stopped",
+    }
+}
+
+fn failed_table(report: &Report) -> String {
+    let mut table = Table::new(["failed item", "stage", "code", "error"]);
+    for item in report.failed_items.iter().take(FAILED_SHOWN) {
+        table.row([
+            place(&item.source, item.line),
+            item.stage.to_string(),
+            item.code.clone().unwrap_or_default(),
+            item.error.clone(),
+        ]);
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    let shown = report.failed_items.len().min(FAILED_SHOWN) as u64;
+    let more = report.counts.failed.saturating_sub(shown);
+    let more = if more > 0 { format!("  … and {} more\n", grouped(more)) } else { String::new() };
+    format!("\n{}{more}", table.lines("  "))
+}
+
+/// `sales.csv:17`.
+pub(crate) fn place(source: &str, line: Option<u64>) -> String {
+    match line {
+        Some(line) => format!("{source}:{line}"),
+        None => source.to_owned(),
+    }
+}

@@ -1,0 +1,13 @@
+//! The engine's behaviours, on a target in memory. Numbers such as B19 are those
+//! of the list of behaviours.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod common;
+mod conformance;
+mod events;
+mod failures;
+mod isolation;
+mod laws;
+mod resume;
+mod start;

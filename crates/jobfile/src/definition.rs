@@ -1,0 +1,61 @@
+//! What a job looks like, so that a later start can tell what changed.
+
+use kiln_core::Fingerprint;
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+use twox_hash::XxHash3_128;
+
+use crate::shapes::Columns;
+use crate::spec::Spec;
+
+/// The parts that make the job what it is. What it reads is told by the
+/// source's own fingerprint.
+const PARTS: [&str; 6] = ["map", "require", "match", "write", "chunk", "limits"];
+
+/// The parts as they are written, placeholders included: a value from the
+/// environment may be a secret.
+pub(crate) fn as_written(table: &DeTable<'_>) -> Fingerprint {
+    let parts = PARTS.iter().filter_map(|name| Some((name, table.get(*name)?.get_ref())));
+    parts.fold(Fingerprint::default(), |all, (name, part)| all.with(*name, json(part)))
+}
+
+/// With a hash of the SQL as it is run, which differs when a value from the
+/// environment does.
+pub(crate) fn filled_in(written: Fingerprint, spec: &Spec) -> Fingerprint {
+    if !written.0.values().any(|part| part.contains("${")) {
+        return written;
+    }
+    let mut sql = String::new();
+    let mut add = |text: &str| {
+        sql.push_str(text);
+        sql.push('\0');
+    };
+    spec.map.iter().for_each(|m| add(m.sql.get_ref()));
+    spec.require.iter().for_each(|r| add(r.rule.get_ref()));
+    for write in &spec.write {
+        if let Some(Columns::Table(columns)) = write.get_ref().columns.as_ref().map(|c| c.get_ref())
+        {
+            columns.values().for_each(|expression| add(expression.get_ref()));
+        }
+    }
+    written.with("values in SQL", hash(&sql))
+}
+
+/// A short name for a text.
+pub(crate) fn hash(text: &str) -> String {
+    format!("{:032x}", XxHash3_128::oneshot(text.as_bytes()))
+}
+
+fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Boolean(b) => (*b).into(),
+        DeValue::Integer(n) => n.to_string().into(),
+        DeValue::Float(x) => x.to_string().into(),
+        DeValue::Datetime(t) => t.to_string().into(),
+        DeValue::Array(values) => values.iter().map(|v| json(v.get_ref())).collect(),
+        DeValue::Table(table) => {
+            table.iter().map(|(k, v)| (k.get_ref().to_string(), json(v.get_ref()))).collect()
+        }
+    }
+}

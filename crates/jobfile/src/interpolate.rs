@@ -1,0 +1,204 @@
+//! Parameters into the texts of a job file.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use kiln_core::Fault;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::parameters::{Parameters, Piece, pieces};
+use crate::problem::{Problem, Text};
+
+/// Texts that begin with a value from outside of the job file, by where they
+/// stand in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outside(BTreeSet<usize>);
+
+impl Outside {
+    /// Whether the value at this place is one.
+    pub(crate) fn contains(&self, span: &Range<usize>) -> bool {
+        self.0.contains(&span.start)
+    }
+}
+
+/// Fills the placeholders in all texts of a job file.
+pub(crate) fn interpolate(
+    table: &mut DeTable<'_>,
+    parameters: &Parameters,
+    text: &Text,
+) -> Result<Outside, Problem> {
+    let mut walk = Walk { parameters, text, outside: Outside::default(), path: Vec::new() };
+    walk.table(table)?;
+    Ok(walk.outside)
+}
+
+struct Walk<'a> {
+    parameters: &'a Parameters,
+    text: &'a Text,
+    outside: Outside,
+    /// The keys down to where we are, those of arrays left out.
+    path: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, table: &mut DeTable<'_>) -> Result<(), Problem> {
+        for (key, value) in table.iter_mut() {
+            self.path.push(key.get_ref().to_string());
+            self.value(value)?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: &mut Spanned<DeValue<'_>>) -> Result<(), Problem> {
+        let span = value.span();
+        match value.get_mut() {
+            DeValue::String(raw) if raw.contains("${") => {
+                let filled = if self.is_sql() {
+                    fill_sql(raw, self.parameters, &span, self.text)?
+                } else {
+                    self.plain(raw, &span)?
+                };
+                *raw = filled.into();
+            }
+            DeValue::Table(table) => self.table(table)?,
+            DeValue::Array(values) => values.iter_mut().try_for_each(|v| self.value(v))?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, raw: &str, span: &Range<usize>) -> Result<String, Problem> {
+        let filled = self.parameters.fill(raw, span, self.text)?;
+        // The path in `sqlite:${file}` begins behind the colon.
+        let path = raw.strip_prefix("sqlite:").map(|p| p.strip_prefix("//").unwrap_or(p));
+        let outside = match path {
+            Some(path) => self.parameters.fill(path, span, self.text)?.outside,
+            None => filled.outside,
+        };
+        if outside {
+            self.outside.0.insert(span.start);
+        }
+        Ok(filled.text)
+    }
+
+    /// Whether the text is SQL, into which values go as literals only.
+    fn is_sql(&self) -> bool {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        matches!(path[..], ["map", "sql"] | ["require", "rule"] | ["write", "columns", _])
+    }
+}
+
+/// What SQL is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Code,
+    Literal,
+    Name,
+    LineComment,
+    BlockComment,
+    /// Behind a `$` in code: text in dollars may have begun, or not.
+    Dollars,
+}
+
+/// Fills SQL so that no value can be anything but a value: in code it becomes a
+/// quoted literal, inside of quotes its quotes are doubled, and in comments
+/// nothing is filled in.
+fn fill_sql(
+    raw: &str,
+    parameters: &Parameters,
+    span: &Range<usize>,
+    text: &Text,
+) -> Result<String, Problem> {
+    let mut sql = String::with_capacity(raw.len());
+    let mut within = Within::Code;
+    for piece in pieces(raw, span, text)? {
+        match piece {
+            Piece::Plain(plain) => {
+                within = follow(within, plain);
+                sql.push_str(plain);
+            }
+            Piece::Name(name) => {
+                let value = || parameters.get(name, span, text).map(|v| v.text);
+                let escaping = within == Within::Literal && is_escaping(&sql);
+                sql.push_str(&match within {
+                    _ if escaping => return Err(unquotable(name, span, text)),
+                    Within::Dollars => return Err(unquotable(name, span, text)),
+                    Within::Code => format!("'{}'", value()?.replace('\'', "''")),
+                    Within::Literal => value()?.replace('\'', "''"),
+                    Within::Name => value()?.replace('"', "\"\""),
+                    Within::LineComment | Within::BlockComment => format!("${{{name}}}"),
+                });
+            }
+        }
+    }
+    Ok(sql)
+}
+
+fn unquotable(name: &str, span: &Range<usize>, text: &Text) -> Problem {
+    let fault = Fault::config(format!("${{{name}}} can't stand in E'…' or behind a $"))
+        .with_hint("write the text in single quotes");
+    text.problem(span.clone(), fault)
+}
+
+/// Where SQL is behind these characters.
+fn follow(mut within: Within, plain: &str) -> Within {
+    let mut characters = plain.chars().peekable();
+    while let Some(c) = characters.next() {
+        within = match (within, c, characters.peek()) {
+            (Within::Code, '\'', _) => Within::Literal,
+            (Within::Code, '"', _) => Within::Name,
+            (Within::Code, '$', _) => Within::Dollars,
+            (Within::Code, '-', Some('-')) => Within::LineComment,
+            (Within::Code, '/', Some('*')) => Within::BlockComment,
+            // A doubled quote leaves and enters again.
+            (Within::Literal, '\'', _) | (Within::Name, '"', _) => Within::Code,
+            (Within::LineComment, '\n', _) | (Within::BlockComment, '*', Some('/')) => Within::Code,
+            _ => continue,
+        };
+        if matches!(c, '-' | '/' | '*') {
+            characters.next();
+        }
+    }
+    within
+}
+
+/// Whether the literal that is open at the end has backslash escapes: `E'…`.
+fn is_escaping(sql: &str) -> bool {
+    sql.rfind('\'').is_some_and(|quote| sql[..quote].ends_with(['E', 'e']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(sql: &str, value: &str) -> Result<String, Problem> {
+        let text = Text::new("job.toml".into(), String::new());
+        let mut table = DeTable::parse("params.x = ''").unwrap();
+        let given = [("x".to_owned(), value.to_owned())];
+        let parameters = Parameters::take(table.get_mut(), &given, &text).unwrap();
+        fill_sql(sql, &parameters, &(0..0), &text)
+    }
+
+    #[test]
+    fn a_value_in_sql_stays_a_value() {
+        let evil = "a' OR ''='";
+        let cases = [
+            ("c = ${x}", "c = 'a'' OR ''''='''"),
+            ("c = '${x}'", "c = 'a'' OR ''''='''"),
+            ("c = 'it''s ${x}' AND d = ${x}", "c = 'it''s a'' OR ''''=''' AND d = 'a'' OR ''''='''"),
+            (r#"c = "my ${x}""#, r#"c = "my a' OR ''='""#),
+            ("c -- ${x}\n= ${x}", "c -- ${x}\n= 'a'' OR ''''='''"),
+            ("c /* ' ${x} */ = ${x}", "c /* ' ${x} */ = 'a'' OR ''''='''"),
+        ];
+        for (sql, expected) in cases {
+            assert_eq!(filled(sql, evil).unwrap(), expected, "{sql}");
+        }
+        assert_eq!(filled(r#"c = "${x}""#, "a\"b").unwrap(), r#"c = "a""b""#);
+        assert_eq!(filled("c ~ '^a$' AND d = ${x}", "b").unwrap(), "c ~ '^a$' AND d = 'b'");
+        for sql in ["c = E'${x}'", "c = $$ ${x} $$", "c = $t$ ${x} $t$"] {
+            assert!(filled(sql, "x").is_err(), "{sql}");
+        }
+    }
+}

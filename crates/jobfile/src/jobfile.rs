@@ -1,0 +1,110 @@
+//! A job file that was read.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use kiln_core::{Fault, Fingerprint};
+use toml::Spanned;
+
+use crate::definition::hash;
+use crate::load::{Loaded, load, read};
+use crate::paths::resolve;
+use crate::problem::{Problem, Text};
+use crate::secrets::{secrets_of, without_secrets};
+use crate::shapes::Word;
+use crate::spec::Spec;
+use crate::target;
+
+/// A job file, with its parameters filled in. Nothing that it names was looked
+/// at yet.
+pub struct JobFile {
+    folder: PathBuf,
+    text: Text,
+    loaded: Loaded,
+    url: String,
+}
+
+impl JobFile {
+    /// Reads a job file. `parameters` are those of the command line, as name
+    /// and value.
+    ///
+    /// # Errors
+    /// What is wrong with it, and on which line: see [`Problem`].
+    pub fn load(path: &Path, parameters: &[(String, String)]) -> Result<Self, Problem> {
+        let text = read(path)?;
+        let loaded = load(&text, parameters)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let url = &loaded.spec.target.url;
+        let url = target::resolved_url(url, &folder, &loaded.outside)
+            .map_err(|fault| text.problem(url.span(), fault))?;
+        Ok(Self { folder, text, loaded, url })
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        self.spec().name.get_ref()
+    }
+
+    /// The URL of the database that it writes to, passwords included.
+    pub fn target_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same for people: passwords masked.
+    pub fn shown_url(&self) -> String {
+        without_secrets(&self.url)
+    }
+
+    /// The parameters as JSON, in the order of their names, passwords masked:
+    /// with the job's name they tell one run from another.
+    pub fn parameters(&self) -> String {
+        self.loaded.parameters.to_json(&secrets_of(&self.url))
+    }
+
+    /// What to know about the job file, although it can be run.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.loaded.warnings
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.loaded.spec
+    }
+
+    pub(crate) fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// What the job looks like: its parts, and its set-up script.
+    pub(crate) fn definition(&self) -> Result<Fingerprint, Problem> {
+        let definition = self.loaded.definition.clone();
+        Ok(match target::script(self)? {
+            Some(script) => definition.with("set-up script", hash(&script.sql)),
+            None => definition,
+        })
+    }
+
+    /// Where a path of the job file leads.
+    pub(crate) fn path_of(&self, word: &Word) -> Result<PathBuf, Problem> {
+        let outside = self.loaded.outside.contains(&word.span());
+        resolve(&self.folder, word.get_ref(), outside).map_err(|f| self.problem(word.span(), f))
+    }
+
+    /// A fault at a place of the job file.
+    pub(crate) fn problem(&self, span: Range<usize>, fault: Fault) -> Problem {
+        self.text.problem(span, fault)
+    }
+
+    /// A number that must be at least 1.
+    pub(crate) fn positive(&self, number: &Spanned<i64>) -> Result<usize, Problem> {
+        match usize::try_from(*number.get_ref()) {
+            Ok(n @ 1..) => Ok(n),
+            _ => Err(self.problem(number.span(), Fault::config("it must be at least 1"))),
+        }
+    }
+
+    /// A number that must not be negative.
+    pub(crate) fn count(&self, number: &Spanned<i64>) -> Result<u64, Problem> {
+        u64::try_from(*number.get_ref())
+            .map_err(|_| self.problem(number.span(), Fault::config("it can't be negative")))
+    }
+}

@@ -1,0 +1,147 @@
+//! The first items after mapping, and what would be written.
+
+use arrow_array::RecordBatch;
+use kiln::Chain;
+use kiln_core::{Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, RunId, Source, Write};
+
+use crate::build::{Parts, Purpose};
+use crate::jobfile::JobFile;
+use crate::problem::Problem;
+
+/// What stands for the key of a row that the run would create.
+const NEW: &str = "(new)";
+
+/// What the first items of a job become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// One table for each write, in order.
+    pub tables: Vec<PreviewTable>,
+    /// Items that would be dead letters, in order.
+    pub failed: Vec<PreviewFailure>,
+    /// How many items were read for it.
+    pub read: u64,
+    /// How many of them are dropped on purpose.
+    pub filtered: usize,
+}
+
+/// What would be written to a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewTable {
+    /// The table.
+    pub table: String,
+    /// How it is written to.
+    pub mode: Mode,
+    /// The columns that are written.
+    pub columns: Vec<String>,
+    /// One row for each item, a text for each column; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// An item that would be a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewFailure {
+    /// The file.
+    pub source: String,
+    /// The line on which the item starts, counted from 1.
+    pub line: Option<u64>,
+    /// The stage that refuses it.
+    pub stage: kiln_core::Stage,
+    /// Why.
+    pub reason: String,
+}
+
+impl JobFile {
+    /// Reads and maps until `most` items have come through, and writes nothing.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and what keeps the source from being read.
+    pub async fn preview(&self, most: usize) -> Result<Preview, Problem> {
+        let Parts { mut source, mappers, writes, .. } = self.parts(Purpose::Look).await?;
+        let mut chain = Chain::new(source.schema());
+        mappers.into_iter().for_each(|mapper| chain.push(mapper));
+        chain.begin(&RunId("preview".to_owned()));
+        let created: Vec<&str> =
+            self.spec().matches.iter().map(|m| m.column.get_ref().as_str()).collect();
+        let mut preview = empty(&writes);
+        let mut given = 0;
+        while given < most {
+            let Some(items) = preview.next(source.as_mut(), &mut chain, most - given).await? else {
+                break;
+            };
+            given += items.len();
+            for (table, write) in preview.tables.iter_mut().zip(&writes) {
+                table.rows.extend(rows(&items.batch, write, &created)?);
+            }
+        }
+        Ok(preview)
+    }
+}
+
+fn empty(writes: &[Write]) -> Preview {
+    let table = |write: &Write| PreviewTable {
+        table: write.table.to_string(),
+        mode: write.mode,
+        columns: write.columns.iter().map(|c| c.column.clone()).collect(),
+        rows: Vec::new(),
+    };
+    let tables = writes.iter().map(table).collect();
+    Preview { tables, failed: Vec::new(), read: 0, filtered: 0 }
+}
+
+impl Preview {
+    /// The items of the next chunk, at most `most`; nothing behind the last of
+    /// them is counted.
+    async fn next(
+        &mut self,
+        source: &mut dyn Source,
+        chain: &mut Chain,
+        most: usize,
+    ) -> Result<Option<Items>, Fault> {
+        let limits = ChunkLimits { items: most.max(1_000), ..ChunkLimits::default() };
+        let Some(chunk) = source.next(&limits).await? else { return Ok(None) };
+        let origins = chunk.items.origins.clone();
+        let mut mapped = chain.map(chunk.items).await?;
+        let mut last = chunk.end.ordinal;
+        if mapped.items.len() > most {
+            mapped.items = mapped.items.slice(0, most);
+            last = mapped.items.ordinals.last().copied().unwrap_or(last);
+        }
+        self.read = last;
+        self.filtered += mapped.filtered.iter().filter(|o| **o <= last).count();
+        let mut failures = chunk.failures;
+        failures.extend(mapped.failures);
+        failures.retain(|f| f.ordinal <= last);
+        failures.sort_by_key(|f| f.ordinal);
+        self.failed.extend(failures.into_iter().map(|failure| PreviewFailure {
+            source: origins.source().to_owned(),
+            line: origins.line(failure.ordinal),
+            stage: failure.stage,
+            reason: failure.fault.message().to_owned(),
+        }));
+        Ok(Some(mapped.items))
+    }
+}
+
+/// The rows of a write, as texts.
+fn rows(
+    items: &RecordBatch,
+    write: &Write,
+    created: &[&str],
+) -> Result<Vec<Vec<Option<String>>>, Fault> {
+    let column = |from: &str| {
+        let array = items
+            .column_by_name(from)
+            .ok_or_else(|| Fault::bug(format!("the item has no column {from}")))?;
+        CellColumn::new(array.as_ref())
+    };
+    let columns: Vec<(CellColumn<'_>, bool)> = write
+        .columns
+        .iter()
+        .map(|c| Ok((column(&c.from)?, created.contains(&c.from.as_str()))))
+        .collect::<Result<_, Fault>>()?;
+    let text = |(column, is_key): &(CellColumn<'_>, bool), row| match column.cell(row) {
+        Cell::Null => is_key.then(|| NEW.to_owned()),
+        cell => Some(cell.to_string()),
+    };
+    Ok((0..items.num_rows()).map(|row| columns.iter().map(|c| text(c, row)).collect()).collect())
+}

@@ -1,0 +1,90 @@
+//! Passwords, and how they are kept out of what people and ledgers see.
+
+use std::ops::Range;
+
+/// What stands where a password was.
+const MASK: &str = "***";
+
+/// Where the passwords in a database's URL stand: behind the user's name, and
+/// in parameters called like one.
+fn passwords(url: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let Some(rest) = url.find("://").map(|i| i + 3) else { return found };
+    let query = url[rest..].find(['?', '#']).map_or(url.len(), |i| rest + i);
+    // The last `@`: one in a password that nobody escaped must not show it.
+    if let Some(at) = url[rest..query].rfind('@').map(|i| rest + i)
+        && let Some(colon) = url[rest..at].find(':').map(|i| rest + i)
+    {
+        found.push(colon + 1..at);
+    }
+    let mut at = query;
+    for part in url[query..].split_inclusive(['?', '&', '#']) {
+        let value = part.trim_end_matches(['?', '&', '#']);
+        if let Some((name, text)) = value.split_once('=')
+            && name.to_ascii_lowercase().contains("pass")
+        {
+            let from = at + name.len() + 1;
+            found.push(from..from + text.len());
+        }
+        at += part.len();
+    }
+    found.retain(|range| !range.is_empty());
+    found
+}
+
+/// The passwords that a URL holds.
+pub(crate) fn secrets_of(url: &str) -> Vec<String> {
+    passwords(url).into_iter().map(|range| url[range].to_owned()).collect()
+}
+
+/// The URL with its passwords masked; what is no URL stays as it is.
+pub fn without_secrets(url: &str) -> String {
+    let mut masked = url.to_owned();
+    for range in passwords(url).into_iter().rev() {
+        masked.replace_range(range, MASK);
+    }
+    masked
+}
+
+/// A value that is, or is a part of, one of these secrets, is masked whole; in
+/// others the secrets are.
+pub(crate) fn hide(value: &str, secrets: &[String]) -> String {
+    let value = without_secrets(value);
+    if !value.is_empty() && secrets.iter().any(|s| s.contains(&value)) {
+        return MASK.to_owned();
+    }
+    secrets.iter().fold(value, |v, secret| v.replace(secret.as_str(), MASK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked_wherever_a_url_holds_one() {
+        let cases = [
+            ("postgres://ann:canary@h:5432/d", "postgres://ann:***@h:5432/d"),
+            ("postgres://ann:can@ary@h/d", "postgres://ann:***@h/d"),
+            ("postgres://ann@h/d?sslmode=off&password=canary", "postgres://ann@h/d?sslmode=off&password=***"),
+            ("postgres://h/d?sslpassword=canary#x", "postgres://h/d?sslpassword=***#x"),
+            ("postgres://ann:@h/d", "postgres://ann:@h/d"),
+            ("postgres://h:5432/d", "postgres://h:5432/d"),
+            ("sqlite:shop.db", "sqlite:shop.db"),
+            ("plain text", "plain text"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_secret_are_hidden_as_well() {
+        let secrets = secrets_of("postgres://ann:s3cret@h/d");
+        assert_eq!(secrets, ["s3cret"]);
+        assert_eq!(hide("s3cret", &secrets), "***");
+        assert_eq!(hide("s3c", &secrets), "***");
+        assert_eq!(hide("x s3cret y", &secrets), "x *** y");
+        assert_eq!(hide("ann", &secrets), "ann");
+        assert_eq!(hide("", &secrets), "");
+    }
+}

@@ -1,0 +1,186 @@
+//! `[source]`: from a file's name to a source.
+
+use std::ops::Range;
+use std::path::Path;
+
+use kiln_core::{Fault, Kind, Source};
+use kiln_files::{Column, ColumnType, CsvOptions, CsvSource, Header, Ragged};
+
+use crate::jobfile::JobFile;
+use crate::load::not_there_yet;
+use crate::nearest::suggestion;
+use crate::problem::Problem;
+use crate::shapes::{HeaderSpec, TextOr, Word};
+
+/// A kind of file.
+struct Format {
+    /// Its word in the job file.
+    name: &'static str,
+    /// The endings it is known by.
+    endings: &'static [&'static str],
+    /// What stands between fields if nothing else is said.
+    delimiter: u8,
+    open: fn(&Path, &CsvOptions) -> kiln_core::Result<Box<dyn Source>>,
+}
+
+/// Every kind of file that can be read.
+const FORMATS: [Format; 2] = [
+    Format { name: "csv", endings: &["csv", "txt"], delimiter: b',', open: open_csv },
+    Format { name: "tsv", endings: &["tsv", "tab"], delimiter: b'\t', open: open_csv },
+];
+
+/// Kinds of files that will be read one day.
+const LATER: [&str; 5] = ["jsonl", "ndjson", "json", "parquet", "xlsx"];
+
+fn open_csv(path: &Path, options: &CsvOptions) -> kiln_core::Result<Box<dyn Source>> {
+    Ok(Box::new(CsvSource::open(path, options)?))
+}
+
+/// Opens the source of a job.
+pub(crate) fn open(job: &JobFile) -> Result<Box<dyn Source>, Problem> {
+    let source = &job.spec().source;
+    refuse_remote(job)?;
+    let format = format(job)?;
+    let options = options(job, format)?;
+    let span = source.file.span();
+    let path = job.path_of(&source.file)?;
+    (format.open)(&path, &options).map_err(|fault| match place_of_column(job, &fault) {
+        Some(column) => job.problem(column, fault),
+        None => job.problem(span, fault),
+    })
+}
+
+/// Where the column stands that does not fit the file.
+fn place_of_column(job: &JobFile, fault: &Fault) -> Option<Range<usize>> {
+    let columns = job.spec().source.columns.keys();
+    let is_meant = |name: &&Word| {
+        fault.column() == Some(name.get_ref())
+            || fault.kind() == Kind::Config
+                && fault.message().split(['"', '`', ' ']).any(|w| w == name.get_ref())
+    };
+    columns.into_iter().find(is_meant).map(|name| name.span())
+}
+
+fn refuse_remote(job: &JobFile) -> Result<(), Problem> {
+    let file = &job.spec().source.file;
+    let name = file.get_ref();
+    let what = if name == "-" {
+        "reading from standard input"
+    } else if name.contains("://") {
+        "reading from the network"
+    } else if name.contains(['*', '?']) && !Path::new(name).exists() {
+        "reading several files"
+    } else {
+        return Ok(());
+    };
+    Err(not_there_yet(job.text(), file.span(), what, "name one file on this machine"))
+}
+
+/// The kind of the file: as the job file says, or by its ending.
+fn format(job: &JobFile) -> Result<&'static Format, Problem> {
+    let source = &job.spec().source;
+    let names: Vec<&str> = FORMATS.iter().map(|f| f.name).collect();
+    let (word, span) = match &source.format {
+        Some(word) => (word.get_ref().to_ascii_lowercase(), word.span()),
+        None => (ending(source.file.get_ref()), source.file.span()),
+    };
+    let named = source.format.is_some();
+    let is_it = |f: &&Format| if named { f.name == word } else { f.endings.contains(&&*word) };
+    if let Some(known) = FORMATS.iter().find(is_it) {
+        return Ok(known);
+    }
+    if LATER.contains(&&*word) {
+        let hint = format!("formats that can be read: {}", names.join(", "));
+        return Err(not_there_yet(job.text(), span, &format!("reading {word}"), &hint));
+    }
+    let fault = if named {
+        Fault::config(format!("{word:?} is no format"))
+            .with_hint(suggestion("formats", &word, &names))
+    } else {
+        Fault::config(format!("{}: its ending tells no format", source.file.get_ref()))
+            .with_hint("say it: format = \"csv\"")
+    };
+    Err(job.problem(span, fault))
+}
+
+/// The ending of a file's name, behind which only a compression may follow.
+fn ending(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    Path::new(name).extension().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn options(job: &JobFile, format: &Format) -> Result<CsvOptions, Problem> {
+    let source = &job.spec().source;
+    let defaults = CsvOptions::default();
+    let mark = |word: &Option<Word>, default| match word {
+        None => Ok(default),
+        Some(word) if word.get_ref().is_empty() => Ok(None),
+        Some(word) => one_byte(job, word).map(Some),
+    };
+    let Some(delimiter) = mark(&source.delimiter, Some(format.delimiter))? else {
+        let span = source.delimiter.as_ref().map_or(0..0, |d| d.span());
+        return Err(job.problem(span, Fault::config("a delimiter can't be empty")));
+    };
+    Ok(CsvOptions {
+        delimiter,
+        quote: mark(&source.quote, defaults.quote)?,
+        escape: mark(&source.escape, defaults.escape)?,
+        header: match &source.header {
+            None | Some(HeaderSpec::Is(true)) => Header::Yes,
+            Some(HeaderSpec::Is(false)) => Header::No,
+            Some(HeaderSpec::Names(names)) => Header::Names(names.clone()),
+        },
+        nulls: source.null.clone(),
+        trim: source.trim,
+        ragged: ragged(job)?,
+        max_record_bytes: match &source.max_record_bytes {
+            None => defaults.max_record_bytes,
+            Some(bytes) => job.positive(bytes)?,
+        },
+        columns: columns(job)?,
+        name: None,
+    })
+}
+
+fn one_byte(job: &JobFile, word: &Word) -> Result<u8, Problem> {
+    match word.get_ref().as_bytes() {
+        [byte] if byte.is_ascii() => Ok(*byte),
+        _ => {
+            let fault = Fault::config(format!("{:?} is not one ASCII character", word.get_ref()))
+                .with_hint("a tab is written \"\\t\"");
+            Err(job.problem(word.span(), fault))
+        }
+    }
+}
+
+fn ragged(job: &JobFile) -> Result<Ragged, Problem> {
+    let Some(word) = &job.spec().source.ragged else { return Ok(Ragged::default()) };
+    match word.get_ref().as_str() {
+        "reject" => Ok(Ragged::Reject),
+        "pad" => Ok(Ragged::Pad),
+        other => {
+            let fault = Fault::config(format!("{other:?} does not say what to do"))
+                .with_hint(suggestion("ragged is one of", other, &["reject", "pad"]));
+            Err(job.problem(word.span(), fault))
+        }
+    }
+}
+
+fn columns(job: &JobFile) -> Result<Vec<Column>, Problem> {
+    let column = |(name, spec): (&Word, &toml::Spanned<TextOr<_>>)| {
+        let kind = |word: &str| {
+            ColumnType::parse(word).map_err(|fault| job.problem(spec.span(), fault))
+        };
+        Ok(match spec.get_ref() {
+            TextOr::Text(word) => Column::new(name.get_ref(), kind(word)?),
+            TextOr::Table(crate::spec::ColumnSpec { kind: word, format, null }) => Column {
+                name: name.get_ref().clone(),
+                kind: kind(word)?,
+                format: format.clone(),
+                nulls: null.clone(),
+            },
+        })
+    };
+    job.spec().source.columns.iter().map(column).collect()
+}

@@ -1,0 +1,126 @@
+//! The job file as it is written.
+//!
+//! What kiln does not do yet is read here as well, so that it can be refused by
+//! its name instead of being taken for a slip.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
+
+use crate::shapes::{Amount, Columns, HeaderSpec, TextOr, Word};
+
+/// What will be there one day.
+pub(crate) type Later = Option<Spanned<IgnoredAny>>;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spec {
+    pub(crate) name: Word,
+    pub(crate) source: SourceSpec,
+    pub(crate) map: Option<MapSpec>,
+    #[serde(default)]
+    pub(crate) require: Vec<RequireSpec>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<MatchSpec>,
+    pub(crate) target: TargetSpec,
+    #[serde(default)]
+    pub(crate) write: Vec<Spanned<WriteSpec>>,
+    #[serde(default)]
+    pub(crate) chunk: ChunkSpec,
+    #[serde(default)]
+    pub(crate) limits: LimitsSpec,
+    pub(crate) step: Later,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceSpec {
+    pub(crate) file: Word,
+    pub(crate) format: Option<Word>,
+    pub(crate) delimiter: Option<Word>,
+    pub(crate) quote: Option<Word>,
+    pub(crate) escape: Option<Word>,
+    pub(crate) header: Option<HeaderSpec>,
+    #[serde(default)]
+    pub(crate) null: Vec<String>,
+    #[serde(default)]
+    pub(crate) trim: bool,
+    pub(crate) ragged: Option<Word>,
+    pub(crate) max_record_bytes: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<Word, Spanned<TextOr<ColumnSpec>>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColumnSpec {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) format: Option<String>,
+    #[serde(default)]
+    pub(crate) null: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MapSpec {
+    pub(crate) sql: Word,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequireSpec {
+    pub(crate) rule: Word,
+    #[serde(default)]
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MatchSpec {
+    #[serde(rename = "as")]
+    pub(crate) column: Word,
+    pub(crate) table: Word,
+    pub(crate) key: String,
+    pub(crate) on: Spanned<BTreeMap<String, Word>>,
+    pub(crate) create: Option<BTreeMap<String, Word>>,
+    pub(crate) fuzzy: Later,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TargetSpec {
+    pub(crate) url: Word,
+    pub(crate) setup: Option<Spanned<TextOr<BTreeMap<String, Word>>>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WriteSpec {
+    pub(crate) table: Word,
+    pub(crate) mode: Option<Word>,
+    pub(crate) columns: Option<Spanned<Columns>>,
+    pub(crate) key: Option<Spanned<Vec<Word>>>,
+    pub(crate) add: Option<Spanned<Vec<Word>>>,
+    pub(crate) on_duplicate: Option<Word>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChunkSpec {
+    pub(crate) items: Option<Spanned<Amount>>,
+    pub(crate) bytes: Option<Spanned<i64>>,
+    pub(crate) seconds: Option<Spanned<f64>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsSpec {
+    pub(crate) failed: Option<Spanned<Amount>>,
+    pub(crate) after: Option<Spanned<i64>>,
+    pub(crate) lanes: Option<Spanned<Amount>>,
+    pub(crate) retries: Option<Spanned<i64>>,
+    pub(crate) rate: Later,
+}

@@ -1,0 +1,83 @@
+//! `[target]`: from a URL to a database.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kiln_core::{Fault, Result as Outcome};
+use kiln_databases::{Database, Script, connect};
+
+use crate::interpolate::Outside;
+use crate::jobfile::JobFile;
+use crate::nearest::suggestion;
+use crate::paths::resolve;
+use crate::problem::Problem;
+use crate::shapes::{TextOr, Word};
+
+/// The kinds of databases by which a set-up script can be chosen.
+const KINDS: [&str; 2] = ["sqlite", "postgres"];
+
+/// The URL with a path in it resolved.
+pub(crate) fn resolved_url(url: &Word, folder: &Path, outside: &Outside) -> Outcome<String> {
+    let written = url.get_ref();
+    let Some(rest) = written.strip_prefix("sqlite:") else { return Ok(written.clone()) };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() || path == ":memory:" {
+        return Ok(written.clone());
+    }
+    let path = resolve(folder, path, outside.contains(&url.span()))?;
+    Ok(format!("sqlite:{}", path.display()))
+}
+
+/// The database of a job. Nothing is opened yet.
+pub(crate) async fn open(job: &JobFile) -> Result<Arc<dyn Database>, Problem> {
+    let script = script(job)?;
+    let span = job.spec().target.url.span();
+    connect(job.target_url(), script).await.map_err(|fault| job.problem(span, fault))
+}
+
+/// The set-up script of a job, if it has one.
+pub(crate) fn script(job: &JobFile) -> Result<Option<Script>, Problem> {
+    let Some(setup) = &job.spec().target.setup else { return Ok(None) };
+    let chosen;
+    let word = match setup.get_ref() {
+        TextOr::Text(text) => {
+            chosen = Word::new(setup.span(), text.clone());
+            &chosen
+        }
+        TextOr::Table(scripts) => {
+            if let Some(unknown) = scripts.keys().find(|k| !KINDS.contains(&k.as_str())) {
+                let fault = Fault::config(format!("{unknown:?} is no database that kiln knows"))
+                    .with_hint(suggestion("databases", unknown, &KINDS));
+                return Err(job.problem(setup.span(), fault));
+            }
+            let kind = kind(job.target_url());
+            scripts.get(kind).ok_or_else(|| {
+                let fault = Fault::config(format!("there is no set-up script for {kind}"))
+                    .with_hint(format!("add {kind} = \"…\" to setup"));
+                job.problem(setup.span(), fault)
+            })?
+        }
+    };
+    let path = job.path_of(word)?;
+    let sql = std::fs::read_to_string(&path).map_err(|e| {
+        let fault = match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Fault::config(format!("there is no set-up script {}", path.display()))
+            }
+            std::io::ErrorKind::InvalidData => {
+                Fault::config(format!("the set-up script {} is not UTF-8", path.display()))
+            }
+            _ => Fault::io(path.display(), e),
+        };
+        job.problem(word.span(), fault)
+    })?;
+    Ok(Some(Script { name: path.display().to_string(), sql }))
+}
+
+/// The kind of database that a URL names.
+fn kind(url: &str) -> &str {
+    match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
+        "postgresql" => "postgres",
+        scheme => scheme,
+    }
+}

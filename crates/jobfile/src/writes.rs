@@ -1,0 +1,197 @@
+//! `[[write]]`: which columns of an item go where.
+
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use kiln_core::{Duplicates, Fault, Mode, Write, WriteColumn};
+use kiln_sql::ComputeMapper;
+use toml::Spanned;
+
+use crate::jobfile::JobFile;
+use crate::mapping::{known_column, table};
+use crate::nearest::suggestion;
+use crate::problem::Problem;
+use crate::shapes::{Columns, Word};
+use crate::spec::WriteSpec;
+
+/// The writes of a job, and the columns computed for them.
+pub(crate) struct Writes {
+    pub(crate) writes: Vec<Write>,
+    /// Adds the computed columns to the item, where there are some.
+    pub(crate) compute: Option<ComputeMapper>,
+}
+
+/// Reads all `[[write]]` for items with these columns.
+pub(crate) fn writes(job: &JobFile, items: &SchemaRef) -> Result<Writes, Problem> {
+    let specs = &job.spec().write;
+    if specs.is_empty() {
+        let fault = Fault::config("the job writes nothing")
+            .with_hint("add a [[write]] with the table to write to");
+        return Err(job.problem(job.spec().name.span(), fault));
+    }
+    let mut reader = Reader { job, items, computed: Vec::new() };
+    let writes = specs.iter().map(|spec| reader.write(spec)).collect::<Result<_, _>>()?;
+    let computed = reader.computed;
+    if computed.is_empty() {
+        return Ok(Writes { writes, compute: None });
+    }
+    let compute = ComputeMapper::new(computed, Arc::clone(items))?;
+    Ok(Writes { writes, compute: Some(compute) })
+}
+
+struct Reader<'a> {
+    job: &'a JobFile,
+    items: &'a SchemaRef,
+    /// Name and expression of columns to be computed.
+    computed: Vec<(String, String)>,
+}
+
+impl Reader<'_> {
+    fn write(&mut self, spec: &Spanned<WriteSpec>) -> Result<Write, Problem> {
+        let write = spec.get_ref();
+        let mode = self.mode(write)?;
+        let columns = match mode {
+            Mode::Increment => self.increment(spec)?,
+            _ => self.columns(write)?,
+        };
+        self.only_where_it_has_meaning(write, mode)?;
+        if mode.is_keyed() && write.key.as_ref().is_none_or(|k| k.get_ref().is_empty()) {
+            let fault = Fault::config(format!("mode {} needs a key", mode.as_str()))
+                .with_hint("add key = [\"…\"]: the table's columns by which a row is found");
+            return Err(self.job.problem(spec.span(), fault));
+        }
+        Ok(Write {
+            table: table(self.job, &write.table)?,
+            mode,
+            columns,
+            key: names(&write.key),
+            on_duplicate: self.duplicates(write)?,
+        })
+    }
+
+    fn mode(&self, write: &WriteSpec) -> Result<Mode, Problem> {
+        let Some(word) = &write.mode else { return Ok(Mode::Insert) };
+        Mode::parse(word.get_ref()).ok_or_else(|| {
+            let known = Mode::ALL.map(Mode::as_str);
+            let fault = Fault::config(format!("{:?} is no mode", word.get_ref()))
+                .with_hint(suggestion("modes", word.get_ref(), &known));
+            self.job.problem(word.span(), fault)
+        })
+    }
+
+    /// The keys, then what is added.
+    fn increment(&self, spec: &Spanned<WriteSpec>) -> Result<Vec<WriteColumn>, Problem> {
+        let write = spec.get_ref();
+        if let Some(columns) = &write.columns {
+            let fault = Fault::config("mode increment has no columns")
+                .with_hint("name the key and what to add: key = [\"…\"], add = [\"…\"]");
+            return Err(self.job.problem(columns.span(), fault));
+        }
+        let Some(add) = write.add.as_ref().filter(|add| !add.get_ref().is_empty()) else {
+            let fault = Fault::config("mode increment needs to know what to add")
+                .with_hint("add add = [\"…\"]: the columns whose values are summed");
+            return Err(self.job.problem(spec.span(), fault));
+        };
+        let key = write.key.iter().flat_map(|k| k.get_ref());
+        key.chain(add.get_ref()).map(|word| self.same(word)).collect()
+    }
+
+    fn columns(&mut self, write: &WriteSpec) -> Result<Vec<WriteColumn>, Problem> {
+        match write.columns.as_ref().map(Spanned::get_ref) {
+            None => {
+                let all = self.items.fields().iter().map(|f| f.name().clone());
+                Ok(all.map(|name| WriteColumn { column: name.clone(), from: name }).collect())
+            }
+            Some(Columns::List(words)) => words.iter().map(|word| self.same(word)).collect(),
+            Some(Columns::Table(columns)) => {
+                // In the order in which they are written.
+                let mut columns: Vec<(&String, &Word)> = columns.iter().collect();
+                columns.sort_by_key(|(_, expression)| expression.span().start);
+                let table = write.table.get_ref();
+                columns.into_iter().map(|(name, e)| self.expression(table, name, e)).collect()
+            }
+        }
+    }
+
+    /// A column that is called the same in the item.
+    fn same(&self, word: &Word) -> Result<WriteColumn, Problem> {
+        known_column(self.job, word, self.items)?;
+        Ok(WriteColumn { column: word.get_ref().clone(), from: word.get_ref().clone() })
+    }
+
+    /// A column of the item under another name, or a column to be computed.
+    fn expression(
+        &mut self,
+        table: &str,
+        column: &str,
+        expression: &Word,
+    ) -> Result<WriteColumn, Problem> {
+        let sql = expression.get_ref();
+        if self.items.column_with_name(sql).is_some() {
+            return Ok(WriteColumn { column: column.to_owned(), from: sql.clone() });
+        }
+        let from = self.free_name(&format!("{table}.{column}"));
+        // Alone first: only so is it known which of them is wrong.
+        let one = vec![(from.clone(), sql.clone())];
+        ComputeMapper::new(one, Arc::clone(self.items))
+            .map_err(|fault| self.job.problem(expression.span(), fault))?;
+        self.computed.push((from.clone(), sql.clone()));
+        Ok(WriteColumn { column: column.to_owned(), from })
+    }
+
+    /// The name, or with a number behind it, that no other column has.
+    fn free_name(&self, name: &str) -> String {
+        let is_taken = |n: &String| is_column(self.items, n) || self.computed.iter().any(|c| c.0 == *n);
+        let numbered = (2u32..).map(|i| format!("{name} {i}"));
+        let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
+        candidates.find(|n| !is_taken(n)).unwrap_or_else(|| name.to_owned())
+    }
+
+    fn only_where_it_has_meaning(&self, write: &WriteSpec, mode: Mode) -> Result<(), Problem> {
+        let refuse = |span, what: &str, hint: &str| {
+            let fault = Fault::config(format!("mode {} has no {what}", mode.as_str()));
+            Err(self.job.problem(span, fault.with_hint(hint)))
+        };
+        match (mode, &write.key, &write.add, &write.on_duplicate) {
+            (Mode::Insert, Some(key), ..) => {
+                refuse(key.span(), "key", "leave it out, or choose a mode that finds rows by a key")
+            }
+            (Mode::Increment, _, _, Some(word)) => {
+                refuse(word.span(), "on_duplicate", "leave it out: values of one key are summed")
+            }
+            (Mode::Insert, _, _, Some(word)) => refuse(
+                word.span(),
+                "on_duplicate",
+                "leave it out: a row that is there already becomes a dead letter",
+            ),
+            (m, _, Some(add), _) if m != Mode::Increment => {
+                refuse(add.span(), "add", "leave it out, or choose mode = \"increment\"")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn duplicates(&self, write: &WriteSpec) -> Result<Duplicates, Problem> {
+        let Some(word) = &write.on_duplicate else { return Ok(Duplicates::default()) };
+        Ok(match word.get_ref().as_str() {
+            "last" => Duplicates::Last,
+            "first" => Duplicates::First,
+            "sum" => Duplicates::Sum,
+            "reject" => Duplicates::Reject,
+            other => {
+                let known = ["last", "first", "sum", "reject"];
+                let fault = Fault::config(format!("{other:?} does not say which row wins"))
+                    .with_hint(suggestion("on_duplicate is one of", other, &known));
+                return Err(self.job.problem(word.span(), fault));
+            }
+        })
+    }
+}
+
+fn is_column(items: &Schema, name: &str) -> bool {
+    items.column_with_name(name).is_some()
+}
+
+fn names(words: &Option<Spanned<Vec<Word>>>) -> Vec<String> {
+    words.iter().flat_map(|w| w.get_ref()).map(|w| w.get_ref().clone()).collect()
+}

@@ -1,0 +1,222 @@
+//! What is said of a job file that is wrong, and at which line.
+
+use std::fs;
+use std::path::Path;
+
+use kiln_jobfile::{JobFile, Problem};
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use tempfile::TempDir;
+
+const GOOD: &str = r#"name = "sales"
+[params]
+file = "in.csv"
+limit = 5
+[source]
+file = "${file}"
+[source.columns]
+n = "int"
+[map]
+sql = "SELECT n, name, n * 2 AS twice FROM item"
+[[require]]
+rule = "n > 0"
+message = "n must be positive"
+[target]
+url = "sqlite:out.db"
+setup = "schema.sql"
+[[write]]
+table = "sales"
+columns = ["n", "name"]
+[chunk]
+items = 10
+[limits]
+failed = "5%"
+"#;
+
+/// A folder with a job file, its input and its set-up script.
+fn folder(job: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("job.toml"), job).unwrap();
+    fs::write(folder.path().join("in.csv"), "n,name\n1,a\n").unwrap();
+    let schema = "CREATE TABLE IF NOT EXISTS sales (n INTEGER, name TEXT);";
+    fs::write(folder.path().join("schema.sql"), schema).unwrap();
+    folder
+}
+
+async fn build(folder: &Path, given: &[(&str, &str)]) -> Result<(), Problem> {
+    let given: Vec<(String, String)> =
+        given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    JobFile::load(&folder.join("job.toml"), &given)?.build().await.map(|_| ())
+}
+
+fn rendered(problem: &Problem, folder: &Path) -> String {
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::none());
+    let mut text = String::new();
+    handler.with_wrap_lines(false).render_report(&mut text, problem).unwrap();
+    text.replace(&format!("{}/", folder.display()), "")
+}
+
+/// The good job with one line replaced, and what is said of it.
+async fn said(old: &str, new: &str) -> String {
+    assert_eq!(GOOD.matches(old).count(), 1, "{old:?} stands once in the job");
+    let folder = folder(&GOOD.replace(old, new));
+    let problem = build(folder.path(), &[]).await.expect_err(new);
+    assert!(!folder.path().join("out.db").exists(), "nothing was written: {new}");
+    rendered(&problem, folder.path())
+}
+
+#[tokio::test]
+async fn the_job_without_a_mistake_is_built() {
+    let folder = folder(GOOD);
+    build(folder.path(), &[]).await.unwrap();
+    assert!(!folder.path().join("out.db").exists(), "building writes nothing");
+}
+
+#[tokio::test]
+async fn keys() {
+    insta::assert_snapshot!("unknown_key", said("file = \"${file}\"", "fiel = \"${file}\"").await);
+    insta::assert_snapshot!("unknown_table", said("[limits]", "[limit]").await);
+    insta::assert_snapshot!("unknown_key_far_from_all", said("items = 10", "password = 10").await);
+    insta::assert_snapshot!("missing_key", said("table = \"sales\"\n", "").await);
+    insta::assert_snapshot!("key_twice", said("items = 10", "items = 10\nitems = 11").await);
+}
+
+#[tokio::test]
+async fn values() {
+    insta::assert_snapshot!("wrong_type", said("file = \"${file}\"", "file = 5").await);
+    insta::assert_snapshot!("no_toml", said("items = 10", "items = ").await);
+    insta::assert_snapshot!("column_type", said("n = \"int\"", "n = \"intger\"").await);
+    insta::assert_snapshot!("limit", said("failed = \"5%\"", "failed = \"abc\"").await);
+    insta::assert_snapshot!("percentage", said("failed = \"5%\"", "failed = \"105%\"").await);
+    insta::assert_snapshot!("mode", said("columns = [\"n\", \"name\"]", "mode = \"insret\"").await);
+    insta::assert_snapshot!(
+        "negative_number",
+        said("failed = \"5%\"", "retries = -1").await
+    );
+}
+
+#[tokio::test]
+async fn names_of_columns() {
+    insta::assert_snapshot!("column_of_the_file", said("n = \"int\"", "nn = \"int\"").await);
+    insta::assert_snapshot!("column_in_sql", said("SELECT n,", "SELECT nam,").await);
+    insta::assert_snapshot!("column_in_a_rule", said("n > 0", "m > 0").await);
+    insta::assert_snapshot!("column_of_a_write", said("[\"n\", \"name\"]", "[\"n\", \"nmae\"]").await);
+    insta::assert_snapshot!(
+        "expression_of_a_write",
+        said("[\"n\", \"name\"]", "{ n = \"n\", name = \"uper(name)\" }").await
+    );
+}
+
+#[tokio::test]
+async fn sql() {
+    insta::assert_snapshot!("sql_syntax", said("SELECT n,", "SELEKT n,").await);
+    insta::assert_snapshot!("sql_aggregate", said("n * 2 AS twice", "sum(n) AS twice").await);
+    insta::assert_snapshot!("rule_is_no_condition", said("n > 0", "n + 1").await);
+}
+
+#[tokio::test]
+async fn parameters() {
+    insta::assert_snapshot!("unknown_name", said("\"${file}\"", "\"${KILN_FIEL}\"").await);
+    insta::assert_snapshot!("unclosed_name", said("\"${file}\"", "\"${file\"").await);
+    let folder = folder(GOOD);
+    let problem = build(folder.path(), &[("fil", "x.csv")]).await.unwrap_err();
+    assert!(problem.is_usage());
+    insta::assert_snapshot!("parameter_not_declared", rendered(&problem, folder.path()));
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_refused_by_its_name() {
+    let matching = "[[match]]\nas = \"id\"\ntable = \"sales\"\nkey = \"n\"\non = { name = \"name\" }\n";
+    let cases = [
+        ("items = 10", "items = \"auto\"".to_owned()),
+        ("failed = \"5%\"", "rate = \"5000/s\"".to_owned()),
+        ("failed = \"5%\"", "lanes = 2".to_owned()),
+        ("[chunk]", format!("{matching}fuzzy = {{ name = \"name\", at_least = 0.9 }}\n[chunk]")),
+        ("[chunk]", "[[step]]\nname = \"one\"\n[chunk]".to_owned()),
+        ("\"in.csv\"", "\"in.parquet\"".to_owned()),
+        ("\"in.csv\"", "\"-\"".to_owned()),
+        ("\"in.csv\"", "\"*.csv\"".to_owned()),
+        ("\"in.csv\"", "\"s3://bucket/in.csv\"".to_owned()),
+        ("columns = [\"n\", \"name\"]", "mode = \"upsert\"\nkey = [\"n\"]".to_owned()),
+    ];
+    for (old, new) in cases {
+        let text = said(old, &new).await;
+        assert!(text.contains("not there yet"), "{new}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn writes_that_contradict_themselves() {
+    let columns = "columns = [\"n\", \"name\"]";
+    for (new, why) in [
+        ("key = [\"n\"]", "mode insert has no key"),
+        ("add = [\"n\"]", "mode insert has no add"),
+        ("on_duplicate = \"last\"", "mode insert has no on_duplicate"),
+        ("mode = \"increment\"\nkey = [\"name\"]", "needs to know what to add"),
+        ("mode = \"increment\"\nadd = [\"n\"]", "mode increment needs a key"),
+        ("mode = \"increment\"\ncolumns = [\"n\"]", "mode increment has no columns"),
+        ("mode = \"upsert\"", "mode upsert needs a key"),
+        ("mode = \"upsert\"\nkey = [\"n\"]\non_duplicate = \"lst\"", "did you mean `last`"),
+    ] {
+        let text = said(columns, new).await;
+        assert!(text.contains(why), "{new}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn set_up_scripts() {
+    let setup = "setup = \"schema.sql\"";
+    for (new, why) in [
+        ("setup = \"other.sql\"", "there is no set-up script"),
+        ("setup = { postgres = \"schema.sql\" }", "there is no set-up script for sqlite"),
+        ("setup = { sqlit = \"schema.sql\" }", "did you mean `sqlite`"),
+        ("setup = \"in.csv\"", "in.csv"),
+    ] {
+        let text = said(setup, new).await;
+        assert!(text.contains(why), "{new}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn paths_do_not_leave_the_folder() {
+    for (old, new) in [
+        ("\"in.csv\"", "\"../in.csv\""),
+        ("\"sqlite:out.db\"", "\"sqlite:../out.db\""),
+        ("\"schema.sql\"", "\"../schema.sql\""),
+    ] {
+        let text = said(old, new).await;
+        assert!(text.contains("leads out of the job file's folder"), "{text}");
+    }
+    // From the command line a path may lead anywhere; it starts where we are.
+    let (job, other) = (folder(GOOD), folder(GOOD));
+    let elsewhere = other.path().join("in.csv");
+    build(job.path(), &[("file", elsewhere.to_str().unwrap())]).await.unwrap();
+    let here = build(job.path(), &[("file", "in.csv")]).await.unwrap_err();
+    assert_eq!(here.fault().kind(), kiln_core::Kind::InputMissing, "{here}");
+}
+
+#[test]
+fn a_password_in_the_job_file_is_warned_of_and_never_shown() {
+    let url = "url = \"postgres://ann:canary@db/shop\"";
+    let folder = folder(&GOOD.replace("url = \"sqlite:out.db\"", url));
+    let job = JobFile::load(&folder.path().join("job.toml"), &[]).unwrap();
+    assert_eq!(job.shown_url(), "postgres://ann:***@db/shop");
+    let [warning] = job.warnings() else { panic!("one warning: {:?}", job.warnings()) };
+    let text = rendered(warning, folder.path());
+    assert!(!text.contains("canary"), "{text}");
+    insta::assert_snapshot!("password", text);
+}
+
+#[test]
+fn passwords_are_no_parameters_of_a_run() {
+    let text = GOOD
+        .replace("limit = 5", "limit = 5\nsecret = \"\"\nurl = \"sqlite:out.db\"")
+        .replace("url = \"sqlite:out.db\"\nsetup", "url = \"${url}\"\nsetup");
+    let folder = folder(&text);
+    let url = ("url".to_owned(), "postgres://ann:canary@db/shop".to_owned());
+    let secret = ("secret".to_owned(), "canary".to_owned());
+    let job = JobFile::load(&folder.path().join("job.toml"), &[url, secret]).unwrap();
+    let expected =
+        r#"{"file":"in.csv","limit":"5","secret":"***","url":"postgres://ann:***@db/shop"}"#;
+    assert_eq!(job.parameters(), expected);
+    assert_eq!(job.target_url(), "postgres://ann:canary@db/shop");
+}

@@ -1,0 +1,164 @@
+//! Databases that are gone when the test ends, asked by plain SQL.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+/// A row of a table: each value as the database writes it, `None` for NULL.
+pub type Row = Vec<Option<String>>;
+
+/// A fresh database. Dropping it removes it.
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// Its URL, as kiln reads it.
+    pub url: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Sqlite(TempDir),
+    Postgres { server: String, name: String },
+}
+
+/// A fresh SQLite database: the path of a file that is not there yet.
+pub fn sqlite() -> TestDatabase {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite:{}", folder.path().join("test.db").display());
+    TestDatabase { url, place: Place::Sqlite(folder) }
+}
+
+/// A fresh database on the server that `KILN_TEST_POSTGRES` names.
+///
+/// # Panics
+/// If there is no such server.
+pub async fn postgres() -> TestDatabase {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var("KILN_TEST_POSTGRES")
+        .expect("KILN_TEST_POSTGRES names no server: run the tests by ./test, which starts one");
+    let made = MADE.fetch_add(1, Ordering::Relaxed);
+    let name = format!("kiln_test_{}_{made}", std::process::id());
+    let client = connect(&server).await;
+    // One that was left by a process of the same number is in the way.
+    for sql in [
+        format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+        format!("CREATE DATABASE {name} TEMPLATE template0"),
+    ] {
+        client.batch_execute(&sql).await.expect("a fresh database");
+    }
+    let (before, parameters) = server.split_once('?').unwrap_or((&server, ""));
+    let (address, _) = before.rsplit_once('/').expect("a URL with the name of a database");
+    let mark = if parameters.is_empty() { "" } else { "?" };
+    let url = format!("{address}/{name}{mark}{parameters}");
+    TestDatabase { url, place: Place::Postgres { server, name } }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.unwrap_or_else(|e| panic!("{url}: {e}"));
+    tokio::spawn(connection);
+    client
+}
+
+impl TestDatabase {
+    /// The rows that a query gives.
+    ///
+    /// # Panics
+    /// With what the database says, if it refuses.
+    pub async fn query(&self, sql: &str) -> Vec<Row> {
+        match &self.place {
+            Place::Sqlite(folder) => query_sqlite(folder, sql),
+            Place::Postgres { .. } => query_postgres(&self.url, sql).await,
+        }
+    }
+
+    /// The only value of the only row that a query gives.
+    ///
+    /// # Panics
+    /// As [`query`](Self::query), and if it is not one value.
+    pub async fn value(&self, sql: &str) -> String {
+        let mut rows = self.query(sql).await;
+        assert!(rows.len() == 1 && rows[0].len() == 1, "{sql} gives {rows:?}");
+        rows.remove(0).remove(0).unwrap_or_else(|| "NULL".to_owned())
+    }
+
+    /// Runs statements that give nothing.
+    ///
+    /// # Panics
+    /// With what the database says, if it refuses.
+    pub async fn execute(&self, sql: &str) {
+        match &self.place {
+            Place::Sqlite(folder) => {
+                open_sqlite(folder).execute_batch(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+            }
+            Place::Postgres { .. } => {
+                let client = connect(&self.url).await;
+                client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+            }
+        }
+    }
+}
+
+fn open_sqlite(folder: &TempDir) -> rusqlite::Connection {
+    let path = folder.path().join("test.db");
+    let connection =
+        rusqlite::Connection::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    connection.busy_timeout(Duration::from_secs(30)).expect("a time-out");
+    connection
+}
+
+fn query_sqlite(folder: &TempDir, sql: &str) -> Vec<Row> {
+    let connection = open_sqlite(folder);
+    let mut statement = connection.prepare(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let columns = statement.column_count();
+    let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Row> {
+        (0..columns).map(|i| row.get_ref(i).map(text)).collect()
+    };
+    let rows = statement.query_map([], row).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    rows.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(i) => Some(i.to_string()),
+        ValueRef::Real(x) => Some(x.to_string()),
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Blob(bytes) => Some(bytes.iter().map(|b| format!("{b:02x}")).collect()),
+    }
+}
+
+async fn query_postgres(url: &str, sql: &str) -> Vec<Row> {
+    let client = connect(url).await;
+    let answers = client.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let row = |answer| match answer {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect())
+        }
+        _ => None,
+    };
+    answers.into_iter().filter_map(row).collect()
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Place::Postgres { server, name } = &self.place else { return };
+        let (server, sql) =
+            (server.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        // A runtime can't be entered from within another, so it gets a thread.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let (client, connection) =
+                    tokio_postgres::connect(&server, NoTls).await.map_err(std::io::Error::other)?;
+                tokio::spawn(connection);
+                client.batch_execute(&sql).await.map_err(std::io::Error::other)
+            })
+        });
+        // A server that is gone took the database with it.
+        let _ = dropped.join();
+    }
+}

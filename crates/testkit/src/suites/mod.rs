@@ -1,0 +1,134 @@
+//! The obligations of each contract, as tests.
+//!
+//! A suite is a file of cases, each a function of a fresh thing under test; a
+//! macro makes a `#[tokio::test]` of each, so that a failure has a name.
+
+pub mod catalog;
+pub mod ledger;
+pub mod sink;
+pub mod source;
+
+/// One test for each case of a suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! cases {
+    ($suite:ident, $make:path: $($case:ident)+) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            $crate::suites::$suite::$case(&*$make().await).await;
+        }
+    )+ };
+}
+
+/// The tests of a [`Source`](kiln_core::Source), for an async function that
+/// gives a boxed [`Make`](suites::source::Make): the way to open the same source again and again.
+/// It must hold 12 items or more.
+#[macro_export]
+macro_rules! source_suite {
+    ($make:path) => {
+        $crate::cases! { source, $make:
+            chunks_follow_each_other_and_none_is_empty
+            any_cut_gives_the_same_items
+            an_exact_multiple_gives_no_empty_chunk
+            reading_goes_on_at_the_end_of_any_chunk
+            a_used_source_goes_back_to_the_start
+            a_foreign_position_is_refused
+            the_fingerprint_stays_the_same
+            progress_never_falls_and_comes_to_the_end
+            origins_know_their_own_items_only
+        }
+    };
+}
+
+/// The tests of a [`Sink`](kiln_core::Sink) and its lanes, for an async
+/// function that gives a fresh `Box<dyn TestTarget>`.
+#[macro_export]
+macro_rules! sink_suite {
+    ($fresh:path) => {
+        $crate::cases! { sink, $fresh:
+            a_new_lane_is_at_the_start
+            a_unit_commits_with_its_mark_counts_and_dead_letters
+            a_unit_without_rows_moves_the_mark
+            units_follow_each_other
+            dead_letters_come_back_as_they_were
+            dead_letters_are_read_page_by_page
+            a_refused_unit_leaves_nothing_and_the_lane_goes_on
+            a_refused_second_write_takes_the_first_with_it
+            a_refused_unit_can_be_split
+            a_named_item_is_the_bad_one
+            a_unit_in_the_middle_of_a_chunk_keeps_where_it_began
+            a_unit_ahead_of_the_mark_does_not_commit
+            a_unit_is_never_committed_twice
+            units_behind_a_refused_one_do_not_commit
+            a_taken_lane_commits_nothing_more
+            an_older_epoch_can_not_open
+            an_opened_lane_tells_the_true_mark
+            lanes_and_steps_and_runs_have_marks_of_their_own
+            nothing_submitted_is_unknown
+            diagnosis_names_all_bad_items_and_changes_nothing
+            checks_write_nothing
+        }
+    };
+}
+
+/// The tests of [`Mode::Increment`](kiln_core::Mode::Increment), for an async
+/// function that gives a fresh `Box<dyn TestTarget>`.
+#[macro_export]
+macro_rules! increment_suite {
+    ($fresh:path) => {
+        $crate::cases! { sink,  $fresh:
+            sums_are_exact_over_units_and_within_one
+            a_refused_unit_adds_nothing
+            split_units_add_the_same
+        }
+    };
+}
+
+/// The tests of a [`Ledger`](kiln_core::Ledger), for an async function that
+/// gives a fresh `Box<dyn TestTarget>`.
+#[macro_export]
+macro_rules! ledger_suite {
+    ($fresh:path) => {
+        $crate::cases! { ledger, $fresh:
+            preparing_twice_and_at_once_changes_nothing
+            a_run_comes_back_as_it_was_created
+            one_run_of_a_job_and_its_parameters_is_open
+            of_creations_at_once_one_wins
+            the_newest_is_the_last_one_created
+            a_leased_run_is_not_claimed_unless_told
+            a_claim_must_know_the_epoch
+            of_claims_at_once_one_wins
+            a_lease_runs_out_and_a_heartbeat_prolongs_it
+            a_former_owner_is_fenced
+            a_run_ends_once
+            a_run_ends_in_no_other_state
+            stopped_and_failed_runs_are_claimed_again
+            completed_and_abandoned_runs_are_closed
+            abandoning_fences_the_lanes
+            abandoning_needs_the_epoch
+            runs_are_listed_newest_first
+            a_run_is_found_by_its_name_or_a_beginning_of_it
+            counts_are_the_sum_of_the_marks
+            nothing_is_known_of_an_unknown_run
+        }
+    };
+}
+
+/// The tests of a [`Catalog`](kiln_core::Catalog), for an async function that
+/// gives a fresh `Box<dyn TestTarget>`.
+#[macro_export]
+macro_rules! catalog_suite {
+    ($fresh:path) => {
+        $crate::cases! { catalog, $fresh:
+            an_empty_catalog_has_no_rows
+            what_is_created_is_found_again
+            a_row_that_is_there_stays_as_it_is
+            the_same_row_twice_is_one
+            a_refused_row_is_alone
+            creations_at_once_agree
+            odd_text_comes_back_as_it_was
+            the_key_is_an_integer
+            an_unknown_table_or_column_is_told
+        }
+    };
+}

@@ -1,0 +1,37 @@
+# What one does every day. `just` alone lists it.
+
+[private]
+default:
+    @just --list
+
+# All tests, with the servers they need; arguments go to cargo test
+test *args:
+    ./test {{ args }}
+
+# The kiln command: just run run examples/invoices/job.toml
+run *args:
+    cargo run -q -p kiln-cli -- {{ args }}
+
+# Does it compile, tests included?
+check:
+    cargo check --workspace --all-targets
+
+# Format everything
+fmt:
+    cargo fmt --all
+
+# Lints, as strict as in CI
+lint:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# The documentation, its links checked
+doc *args:
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features {{ args }}
+
+# Advisories, licences and sources of all dependencies (cargo install cargo-deny --locked)
+deny:
+    cargo deny check
+
+# All that CI looks at
+ci:
+    bash .ci/run
