@@ -21,12 +21,7 @@ pub(crate) struct Place {
     #[arg(long = "job", value_name = "JOB", help_heading = "Where the ledger is")]
     pub(crate) job: Option<PathBuf>,
     /// The database that keeps the ledger, where no job file is named.
-    #[arg(
-        long,
-        env = "KILN_URL",
-        hide_env_values = true,
-        help_heading = "Where the ledger is"
-    )]
+    #[arg(long, env = "KILN_URL", hide_env_values = true, help_heading = "Where the ledger is")]
     pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) params: Params,
@@ -125,7 +120,8 @@ impl Book {
         let (theirs, ours) = (read(&run.start.parameters), read(&job.parameters()));
         let given = self.params.list.iter().filter(|(name, _)| theirs.get(name) == ours.get(name));
         let others = theirs.iter().filter(|(name, value)| ours.get(*name) != Some(value));
-        given.map(|(n, v)| (n, kiln_jobfile::without_secrets(v)))
+        given
+            .map(|(n, v)| (n, kiln_jobfile::without_secrets(v)))
             .chain(others.map(|(n, v)| (n, v.clone())))
             .map(|(n, v)| (n.clone(), v))
             .collect()

@@ -93,7 +93,13 @@ impl Write for Lines {
 pub(crate) fn problem(problem: &Problem, resume: Option<&str>) {
     let fault = problem.fault();
     let message = printable(fault.message());
-    tracing::error!(hint = fault.hint(), code = fault.code(), at = problem.place(), resume, "{message}");
+    tracing::error!(
+        hint = fault.hint(),
+        code = fault.code(),
+        at = problem.place(),
+        resume,
+        "{message}"
+    );
 }
 
 /// Tells a warning about a job file.
@@ -129,7 +135,9 @@ impl Log {
 impl Observer for Log {
     fn observe(&self, event: &Event) {
         match event {
-            Event::RunStarted { run, job, resumed: None } => tracing::info!(%run, job, "run started"),
+            Event::RunStarted { run, job, resumed: None } => {
+                tracing::info!(%run, job, "run started")
+            }
             Event::RunStarted { run, job, resumed: Some(counts) } => {
                 tracing::info!(%run, job, read = counts.read, "run resumed");
             }

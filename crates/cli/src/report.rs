@@ -33,8 +33,7 @@ pub(crate) struct Context {
 pub(crate) fn json(report: Option<&Report>, problem: Option<&Problem>, context: &Context) -> Value {
     let counts = report.map_or(Counts::default(), |r| r.counts);
     let seconds = report.map_or(0.0, |r| r.took.as_secs_f64());
-    let failed: Vec<Value> =
-        report.iter().flat_map(|r| &r.failed_items).map(failed_item).collect();
+    let failed: Vec<Value> = report.iter().flat_map(|r| &r.failed_items).map(failed_item).collect();
     json!({
         "job": context.job,
         "run": report.and_then(|r| r.run.as_ref()).map(|run| &run.0),
@@ -89,7 +88,9 @@ pub(crate) fn check_place(path: &Path) -> Result<(), Problem> {
     } else {
         format!("the report can't be written to {}: there is no such folder", path.display())
     };
-    Err(Fault::new(kiln_core::Kind::Io, fault).with_hint("name a file in a folder that is there").into())
+    Err(Fault::new(kiln_core::Kind::Io, fault)
+        .with_hint("name a file in a folder that is there")
+        .into())
 }
 
 /// Writes the JSON: to standard output for `-`, else whole to a file.
@@ -120,17 +121,19 @@ pub(crate) fn table(report: &Report, context: &Context) -> String {
     let speed = grouped(per_second(context.items_now, seconds));
     lines.push(("time", format!("{} · {speed} items/s", duration(report.took))));
     let chunks = grouped(report.chunks);
-    lines.push(("chunks", match report.retries {
-        0 => chunks,
-        1 => format!("{chunks} · 1 retry"),
-        n => format!("{chunks} · {n} retries"),
-    }));
+    lines.push((
+        "chunks",
+        match report.retries {
+            0 => chunks,
+            1 => format!("{chunks} · 1 retry"),
+            n => format!("{chunks} · {n} retries"),
+        },
+    ));
     if report.peak_memory > 0 {
         lines.push(("memory", format!("{} MiB at most", report.peak_memory >> 20)));
     }
     let resumed = if report.resumed { " (resumed)" } else { "" };
-    let mut text =
-        format!("{}: {}{resumed}\n", printable(&report.job), status(report.status));
+    let mut text = format!("{}: {}{resumed}\n", printable(&report.job), status(report.status));
     for (name, value) in lines {
         text.push_str(&format!("  {name:<10} {value}\n"));
     }

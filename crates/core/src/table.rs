@@ -159,13 +159,29 @@ pub struct Write {
     /// How.
     pub mode: Mode,
     /// What, in this order; for [`Mode::Increment`] the keys, then what is
-    /// added.
+    /// added. Empty stands for all columns of the item, until a job fills it in.
     pub columns: Vec<WriteColumn>,
     /// The table's columns by which a row is found. Empty for
     /// [`Mode::Insert`].
     pub key: Vec<String>,
     /// Which row wins within a unit.
     pub on_duplicate: Duplicates,
+}
+
+impl Write {
+    /// New rows with all columns of the item.
+    ///
+    /// # Errors
+    /// As [`TableName::parse`].
+    pub fn insert(table: &str) -> Result<Self> {
+        Ok(Self {
+            table: TableName::parse(table)?,
+            mode: Mode::Insert,
+            columns: Vec::new(),
+            key: Vec::new(),
+            on_duplicate: Duplicates::default(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -51,8 +51,7 @@ impl JobFile {
     /// # Errors
     /// The first check of [`validate`](Self::validate) that fails.
     pub async fn build(&self) -> Result<Built, Problem> {
-        let Parts { source, mappers, writes, database, options } =
-            self.parts(Purpose::Run).await?;
+        let Parts { source, mappers, writes, database, options } = self.parts(Purpose::Run).await?;
         let job = Job::new(self.name(), source, database.sink(), database.ledger())
             .parameters(self.parameters())
             .definition(self.definition()?)

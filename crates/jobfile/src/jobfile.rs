@@ -94,6 +94,26 @@ impl JobFile {
         self.text.problem(span, fault)
     }
 
+    /// A fault of SQL, at the very place in the SQL that it names.
+    pub(crate) fn sql_problem(&self, sql: &Word, fault: Fault) -> Problem {
+        let span = sql.span();
+        let named = self.text.slice(&span).find(sql.get_ref().as_str()).and_then(|begin| {
+            let place = named_place(fault.message(), sql.get_ref())?;
+            Some(span.start + begin + place..span.end)
+        });
+        let span = match named {
+            // From there to the end of the word.
+            Some(span) => {
+                let rest = self.text.slice(&span);
+                let word = |c: char| c.is_alphanumeric() || c == '_';
+                let end = rest.find(|c| !word(c)).filter(|end| *end > 0).unwrap_or(1);
+                span.start..span.start + end
+            }
+            None => span,
+        };
+        self.problem(span, fault)
+    }
+
     /// A number that must be at least 1.
     pub(crate) fn positive(&self, number: &Spanned<i64>) -> Result<usize, Problem> {
         match usize::try_from(*number.get_ref()) {
@@ -106,5 +126,32 @@ impl JobFile {
     pub(crate) fn count(&self, number: &Spanned<i64>) -> Result<u64, Problem> {
         u64::try_from(*number.get_ref())
             .map_err(|_| self.problem(number.span(), Fault::config("it can't be negative")))
+    }
+}
+
+/// The byte of the SQL that a message names as `line 2, column 8`.
+fn named_place(message: &str, sql: &str) -> Option<usize> {
+    let (_, rest) = message.split_once("line ")?;
+    let (line, rest) = rest.split_once(", column ")?;
+    let column = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
+    let begin: usize = sql.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let text = sql.get(begin..)?.lines().next()?;
+    text.char_indices().nth(column.checked_sub(1)?).map(|(at, _)| begin + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named_place;
+
+    #[test]
+    fn a_message_names_a_place() {
+        let sql = "SELECT ä,\n  b\nFROM item";
+        let place = |message| named_place(message, sql).map(|at| &sql[at..at + 1]);
+        assert_eq!(place("line 1, column 9: x"), Some(","));
+        assert_eq!(place("[map] sql: column b: line 2, column 3: there is no b"), Some("b"));
+        for nowhere in ["line 9, column 1", "line 2, column 99", "line 0, column 1", "no place"] {
+            assert_eq!(place(nowhere), None, "{nowhere}");
+        }
     }
 }

@@ -82,9 +82,8 @@ fn failure_limit(job: &JobFile) -> Result<FailureLimit, Problem> {
 fn retry(job: &JobFile) -> Result<RetryPolicy, Problem> {
     let mut policy = RetryPolicy::default();
     if let Some(retries) = &job.spec().limits.retries {
-        policy.retries = u32::try_from(job.count(retries)?).map_err(|_| {
-            job.problem(retries.span(), Fault::config("it is too large a number"))
-        })?;
+        policy.retries = u32::try_from(job.count(retries)?)
+            .map_err(|_| job.problem(retries.span(), Fault::config("it is too large a number")))?;
     }
     Ok(policy)
 }

@@ -67,14 +67,17 @@ fn meaning(error: &Error, text: &Text) -> Problem {
     let message = error.message();
     if let Some(key) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next()) {
         let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-        let fault = Fault::config(format!("unknown key `{key}`"))
-            .with_hint(suggestion("keys that are known here", key, &known));
+        let fault = Fault::config(format!("unknown key `{key}`")).with_hint(suggestion(
+            "keys that are known here",
+            key,
+            &known,
+        ));
         return text.problem(span, fault).label("unknown key");
     }
     if let Some(key) = message.strip_prefix("missing field `").and_then(|m| m.split('`').next()) {
-        return text.problem(span, Fault::config(format!("the key `{key}` is missing"))).label(
-            "is missing here",
-        );
+        return text
+            .problem(span, Fault::config(format!("the key `{key}` is missing")))
+            .label("is missing here");
     }
     text.problem(span, Fault::config(message.trim()))
 }
@@ -115,8 +118,7 @@ fn literal_passwords(table: &DeTable<'_>, text: &Text) -> Vec<Problem> {
     let warn = |span| {
         let fault = Fault::config("a password stands in the job file, where others can read it")
             .with_hint("write url = \"${DATABASE_URL}\" and set it in the environment");
-        // The line would show it; its number is enough.
-        text.hidden_problem(span, fault).warning()
+        text.problem(span, fault).warning()
     };
     values.filter(|v| holds_one(v.get_ref())).map(|v| warn(v.span())).collect()
 }

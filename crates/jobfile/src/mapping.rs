@@ -21,7 +21,7 @@ use crate::target;
 pub(crate) fn map(job: &JobFile, input: SchemaRef) -> Result<Option<Box<dyn Mapper>>, Problem> {
     let Some(map) = &job.spec().map else { return Ok(None) };
     let mapper = SqlMapper::new(map.sql.get_ref(), input)
-        .map_err(|fault| job.problem(map.sql.span(), fault))?;
+        .map_err(|fault| job.sql_problem(&map.sql, fault))?;
     Ok(Some(Box::new(mapper)))
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn require(job: &JobFile, input: SchemaRef) -> Result<Option<Box<dyn 
     // One by one first: only so is it known which of them is wrong.
     for spec in specs {
         RequireMapper::new(vec![rule(spec)], Arc::clone(&input))
-            .map_err(|fault| job.problem(spec.rule.span(), fault))?;
+            .map_err(|fault| job.sql_problem(&spec.rule, fault))?;
     }
     let mapper = RequireMapper::new(specs.iter().map(rule).collect(), input)?;
     Ok(Some(Box::new(mapper)))
@@ -123,7 +123,10 @@ pub(crate) fn known_column(job: &JobFile, word: &Word, items: &Schema) -> Result
         return Ok(());
     }
     let names: Vec<&str> = items.fields().iter().map(|f| f.name().as_str()).collect();
-    let fault = Fault::config(format!("the item has no column {name}"))
-        .with_hint(suggestion("its columns", name, &names));
+    let fault = Fault::config(format!("the item has no column {name}")).with_hint(suggestion(
+        "its columns",
+        name,
+        &names,
+    ));
     Err(job.problem(word.span(), fault))
 }

@@ -1,10 +1,7 @@
 //! The word somebody may have meant.
 
 /// The known word that is nearest to `word`, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let distance = |k: &str| strsim::damerau_levenshtein(&k.to_lowercase(), &lower);
     let best = known.into_iter().map(|k| (distance(k), k)).min_by_key(|(d, _)| *d);

@@ -101,9 +101,7 @@ impl Parameters {
 
     fn unknown(&self, name: &str) -> Problem {
         let hint = suggestion("its parameters", name, &self.names());
-        Problem::usage(
-            Fault::config(format!("the job has no parameter {name}")).with_hint(hint),
-        )
+        Problem::usage(Fault::config(format!("the job has no parameter {name}")).with_hint(hint))
     }
 
     /// The parameters as JSON, in the order of their names, without these
@@ -115,11 +113,7 @@ impl Parameters {
 }
 
 /// A default: a plain value, in which the environment can be named.
-fn default_value(
-    value: &DeValue<'_>,
-    span: Range<usize>,
-    text: &Text,
-) -> Result<Value, Problem> {
+fn default_value(value: &DeValue<'_>, span: Range<usize>, text: &Text) -> Result<Value, Problem> {
     let plain = match value {
         DeValue::String(s) => return Parameters::default().fill(s, &span, text),
         DeValue::Integer(n) => n.to_string(),

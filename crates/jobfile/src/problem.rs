@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kiln_core::Fault;
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
 
+use crate::secrets::without_secrets_in_place;
 use crate::text::{masked_in_place, printable_lines};
 
 /// A fault, with the place in the job file where it comes from, if it comes
@@ -133,26 +134,11 @@ impl Text {
 
     /// A fault at a place. Of a value of several lines the first is shown.
     pub(crate) fn problem(&self, span: Range<usize>, fault: Fault) -> Problem {
-        self.problem_in(&self.text, span, fault)
-    }
-
-    /// A fault at a place whose text nobody should see.
-    pub(crate) fn hidden_problem(&self, span: Range<usize>, fault: Fault) -> Problem {
-        let mut text = self.text.to_string();
-        let hidden: String =
-            self.slice(&span).chars().map(|c| if c == '\n' { c } else { '*' }).collect();
-        if hidden.len() == span.len() {
-            text.replace_range(span.clone(), &hidden);
-            return self.problem_in(&text, span, fault);
-        }
-        Problem::from(fault)
-    }
-
-    fn problem_in(&self, text: &str, span: Range<usize>, fault: Fault) -> Problem {
-        let lines = text.get(span.clone()).unwrap_or_default();
+        let lines = self.slice(&span);
         let first = lines.find('\n').map_or(lines.len(), |n| n.max(1));
         let span = span.start..span.start + first;
-        let source = NamedSource::new(&*self.name, masked_in_place(text));
+        let shown = without_secrets_in_place(&masked_in_place(&self.text));
+        let source = NamedSource::new(&*self.name, shown);
         let mut problem = Problem::from(fault);
         problem.0.place = Some(Place { source, span, label: None });
         problem

@@ -46,6 +46,20 @@ pub fn without_secrets(url: &str) -> String {
     masked
 }
 
+/// A text with the passwords of all URLs in it masked, as many bytes as before,
+/// so that places in it stay where they are.
+pub(crate) fn without_secrets_in_place(text: &str) -> String {
+    let mut masked = text.to_owned();
+    let mut at = 0;
+    for word in text.split_inclusive(['"', '\'', '\n']) {
+        for range in passwords(word.trim_end_matches(['"', '\'', '\n'])) {
+            masked.replace_range(at + range.start..at + range.end, &"*".repeat(range.len()));
+        }
+        at += word.len();
+    }
+    masked
+}
+
 /// A value that is, or is a part of, one of these secrets, is masked whole; in
 /// others the secrets are.
 pub(crate) fn hide(value: &str, secrets: &[String]) -> String {
@@ -65,7 +79,10 @@ mod tests {
         let cases = [
             ("postgres://ann:canary@h:5432/d", "postgres://ann:***@h:5432/d"),
             ("postgres://ann:can@ary@h/d", "postgres://ann:***@h/d"),
-            ("postgres://ann@h/d?sslmode=off&password=canary", "postgres://ann@h/d?sslmode=off&password=***"),
+            (
+                "postgres://ann@h/d?sslmode=off&password=canary",
+                "postgres://ann@h/d?sslmode=off&password=***",
+            ),
             ("postgres://h/d?sslpassword=canary#x", "postgres://h/d?sslpassword=***#x"),
             ("postgres://ann:@h/d", "postgres://ann:@h/d"),
             ("postgres://h:5432/d", "postgres://h:5432/d"),
@@ -75,6 +92,14 @@ mod tests {
         for (url, shown) in cases {
             assert_eq!(without_secrets(url), shown);
         }
+    }
+
+    #[test]
+    fn masking_in_place_keeps_places() {
+        let text = "a = 1\nurl = \"postgres://ann:canäry@h/d\"\nfile = 'x@y:z'\n";
+        let masked = without_secrets_in_place(text);
+        assert_eq!(masked, "a = 1\nurl = \"postgres://ann:*******@h/d\"\nfile = 'x@y:z'\n");
+        assert_eq!(masked.len(), text.len());
     }
 
     #[test]

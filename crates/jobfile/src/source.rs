@@ -169,9 +169,8 @@ fn ragged(job: &JobFile) -> Result<Ragged, Problem> {
 
 fn columns(job: &JobFile) -> Result<Vec<Column>, Problem> {
     let column = |(name, spec): (&Word, &toml::Spanned<TextOr<_>>)| {
-        let kind = |word: &str| {
-            ColumnType::parse(word).map_err(|fault| job.problem(spec.span(), fault))
-        };
+        let kind =
+            |word: &str| ColumnType::parse(word).map_err(|fault| job.problem(spec.span(), fault));
         Ok(match spec.get_ref() {
             TextOr::Text(word) => Column::new(name.get_ref(), kind(word)?),
             TextOr::Table(crate::spec::ColumnSpec { kind: word, format, null }) => Column {

@@ -134,14 +134,15 @@ impl Reader<'_> {
         // Alone first: only so is it known which of them is wrong.
         let one = vec![(from.clone(), sql.clone())];
         ComputeMapper::new(one, Arc::clone(self.items))
-            .map_err(|fault| self.job.problem(expression.span(), fault))?;
+            .map_err(|fault| self.job.sql_problem(expression, fault))?;
         self.computed.push((from.clone(), sql.clone()));
         Ok(WriteColumn { column: column.to_owned(), from })
     }
 
     /// The name, or with a number behind it, that no other column has.
     fn free_name(&self, name: &str) -> String {
-        let is_taken = |n: &String| is_column(self.items, n) || self.computed.iter().any(|c| c.0 == *n);
+        let is_taken =
+            |n: &String| is_column(self.items, n) || self.computed.iter().any(|c| c.0 == *n);
         let numbered = (2u32..).map(|i| format!("{name} {i}"));
         let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
         candidates.find(|n| !is_taken(n)).unwrap_or_else(|| name.to_owned())

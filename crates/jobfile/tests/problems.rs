@@ -88,10 +88,7 @@ async fn values() {
     insta::assert_snapshot!("limit", said("failed = \"5%\"", "failed = \"abc\"").await);
     insta::assert_snapshot!("percentage", said("failed = \"5%\"", "failed = \"105%\"").await);
     insta::assert_snapshot!("mode", said("columns = [\"n\", \"name\"]", "mode = \"insret\"").await);
-    insta::assert_snapshot!(
-        "negative_number",
-        said("failed = \"5%\"", "retries = -1").await
-    );
+    insta::assert_snapshot!("negative_number", said("failed = \"5%\"", "retries = -1").await);
 }
 
 #[tokio::test]
@@ -99,7 +96,10 @@ async fn names_of_columns() {
     insta::assert_snapshot!("column_of_the_file", said("n = \"int\"", "nn = \"int\"").await);
     insta::assert_snapshot!("column_in_sql", said("SELECT n,", "SELECT nam,").await);
     insta::assert_snapshot!("column_in_a_rule", said("n > 0", "m > 0").await);
-    insta::assert_snapshot!("column_of_a_write", said("[\"n\", \"name\"]", "[\"n\", \"nmae\"]").await);
+    insta::assert_snapshot!(
+        "column_of_a_write",
+        said("[\"n\", \"name\"]", "[\"n\", \"nmae\"]").await
+    );
     insta::assert_snapshot!(
         "expression_of_a_write",
         said("[\"n\", \"name\"]", "{ n = \"n\", name = \"uper(name)\" }").await
@@ -125,7 +125,8 @@ async fn parameters() {
 
 #[tokio::test]
 async fn what_is_not_there_yet_is_refused_by_its_name() {
-    let matching = "[[match]]\nas = \"id\"\ntable = \"sales\"\nkey = \"n\"\non = { name = \"name\" }\n";
+    let matching =
+        "[[match]]\nas = \"id\"\ntable = \"sales\"\nkey = \"n\"\non = { name = \"name\" }\n";
     let cases = [
         ("items = 10", "items = \"auto\"".to_owned()),
         ("failed = \"5%\"", "rate = \"5000/s\"".to_owned()),

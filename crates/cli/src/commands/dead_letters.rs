@@ -59,7 +59,9 @@ struct ShowArgs {
 
 /// Write all dead letters of a run to a file or to standard output.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kiln dead-letters export latest --job job.toml --format csv -o failed.csv")]
+#[command(
+    after_help = "Example:\n  kiln dead-letters export latest --job job.toml --format csv -o failed.csv"
+)]
 struct ExportArgs {
     /// The run: its name, the beginning of it, or `latest`.
     #[arg(default_value = "latest")]
@@ -222,8 +224,20 @@ async fn export(args: ExportArgs) -> Result<u8, Problem> {
 }
 
 const FIELDS: [&str; 14] = [
-    "run", "item", "source", "line", "byte", "key", "stage", "code", "constraint", "column",
-    "message", "tries", "at", "raw",
+    "run",
+    "item",
+    "source",
+    "line",
+    "byte",
+    "key",
+    "stage",
+    "code",
+    "constraint",
+    "column",
+    "message",
+    "tries",
+    "at",
+    "raw",
 ];
 
 fn record(letter: &DeadLetter, run: &RunRecord, format: Format) -> String {

@@ -43,7 +43,9 @@ fn rendered(preview: &Preview) -> String {
     }
     let [read, filtered, failed] =
         [preview.read, preview.filtered as u64, preview.failed.len() as u64].map(grouped);
-    text + &format!("{read} items read, {filtered} filtered, {failed} failed; nothing was written\n")
+    text + &format!(
+        "{read} items read, {filtered} filtered, {failed} failed; nothing was written\n"
+    )
 }
 
 fn table(write: &PreviewTable) -> String {

@@ -80,8 +80,7 @@ pub(super) fn moment(rfc3339: &str) -> String {
 
 /// A run for machines.
 pub(super) fn as_json(run: &RunRecord) -> Value {
-    let parameters: Value =
-        serde_json::from_str(&run.start.parameters).unwrap_or(Value::Null);
+    let parameters: Value = serde_json::from_str(&run.start.parameters).unwrap_or(Value::Null);
     json!({
         "run": run.start.id.0,
         "job": run.start.job,

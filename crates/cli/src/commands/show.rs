@@ -15,7 +15,9 @@ use crate::{exit, output};
 
 /// Show a run: its state, its counts, who runs it, what failed, how to go on.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  kiln show latest job.toml\n  kiln show 019 --url sqlite:shop.db")]
+#[command(
+    after_help = "Examples:\n  kiln show latest job.toml\n  kiln show 019 --url sqlite:shop.db"
+)]
 pub(crate) struct ShowArgs {
     /// The run: its name, the beginning of it, or `latest`.
     #[arg(default_value = "latest")]
@@ -56,9 +58,9 @@ pub(super) async fn show(args: ShowArgs) -> Result<u8, Problem> {
 }
 
 fn machine(run: &RunRecord, failures: &Failures, resume: Option<String>) -> Value {
-    let failed = failures.iter().map(|((stage, code), n)| {
-        json!({ "stage": stage.as_str(), "code": code, "items": n })
-    });
+    let failed = failures
+        .iter()
+        .map(|((stage, code), n)| json!({ "stage": stage.as_str(), "code": code, "items": n }));
     let mut all = as_json(run);
     all["dead_letters"] = failed.collect();
     all["resume"] = resume.into();

@@ -20,10 +20,11 @@ use super::sink::{read_counts, read_mark};
 const SCHEMA: &str = include_str!("ledger.sql");
 const VERSION: i32 = 1;
 
-/// Two that create the ledger at once follow each other.
+/// Two that create the ledger at once follow each other. The number is the next
+/// after the one of the set-up script.
 const LEDGER_LOCK: &str = "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock(118100534886402)";
 
-/// The state of the run as RunRecord wants it; `read_run` goes by this order.
+/// Runs with what their lanes have counted; `read_run` goes by this order.
 const RUNS: &str = "\
 SELECT r.run, r.job, r.parameters, r.source, r.definition, r.state, r.epoch,
        r.owner_host, r.owner_pid, r.owner_identity,

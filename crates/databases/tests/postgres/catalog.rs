@@ -79,7 +79,7 @@ async fn keys_may_be_text_and_several_columns_may_find_a_row() {
     };
     let keys = good(catalog.find_or_create(&rows(vec![1_500, 1_510, 1_500])).await.unwrap());
     assert!(matches!(&keys[0], Key::Text(uuid) if uuid.len() == 36), "{keys:?}");
-    assert_eq!((&keys[0] == &keys[2], &keys[0] == &keys[1]), (true, false));
+    assert_eq!((keys[0] == keys[2], keys[0] == keys[1]), (true, false));
     assert_eq!(good(catalog.find_or_create(&rows(vec![1_510])).await.unwrap()), [keys[1].clone()]);
     let rounded = catalog.find_or_create(&rows(vec![1_501, 1_500])).await.unwrap();
     assert_eq!(rounded[0].as_ref().unwrap_err().kind(), Kind::Item);

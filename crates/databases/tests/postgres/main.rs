@@ -1,6 +1,7 @@
 //! What kiln promises of PostgreSQL, on a real server.
 
 #![cfg(feature = "postgres")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod catalog;
 mod checks;
