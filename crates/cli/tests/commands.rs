@@ -1,5 +1,7 @@
 //! What the commands print.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use common::{JOB, Place, invoices, steady};

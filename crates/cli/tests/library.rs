@@ -1,10 +1,12 @@
 //! The job in Rust runs, stops, and goes on with its mapper's memory.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::sync::{Arc, Mutex};
 
 use kiln::{ChunkLimits, Event, Observer, Options, Status, Stop, Stopper};
 
-#[allow(dead_code, clippy::print_stdout)]
+#[allow(dead_code, unreachable_pub, clippy::print_stdout)]
 #[path = "../../../examples/library.rs"]
 mod library;
 

@@ -38,6 +38,7 @@ const CASES: [Case; 11] = [
         name: "csv-escape-mode",
         source: r#"escape = "\\"
                    null = ["\\N"]
+                   ragged = "pad"
                    header = COLUMNS
                    columns = { pageid = "int" }"#,
         map: "SELECT pageid AS id, doctype FROM item",

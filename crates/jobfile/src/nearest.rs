@@ -9,7 +9,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// "did you mean `file`? known are: …", or the second half alone.
-pub(crate) fn suggestion<'a>(what: &str, word: &str, known: &[&'a str]) -> String {
+pub(crate) fn suggestion(what: &str, word: &str, known: &[&str]) -> String {
     let all = || format!("{what}: {}", known.join(", "));
     match nearest(word, known.iter().copied()) {
         Some(near) if known.len() > 1 => format!("did you mean `{near}`? {}", all()),

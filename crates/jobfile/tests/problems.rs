@@ -1,5 +1,7 @@
 //! What is said of a job file that is wrong, and at which line.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 
