@@ -292,6 +292,7 @@ impl Halfway {
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::Family;
     use super::*;
 
     fn column(name: &str) -> Column {
