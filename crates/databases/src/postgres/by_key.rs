@@ -159,7 +159,7 @@ impl Writer {
     }
 }
 
-/// The keyed of a row that the server counts from 1.
+/// The place of a row that the server counts from 1.
 fn numbered(number: i64) -> usize {
     usize::try_from(number - 1).unwrap_or(usize::MAX)
 }
