@@ -75,6 +75,7 @@ pub async fn job(file: &Path, url: &str) -> kiln::Result<Job> {
 }
 
 #[tokio::main]
+#[allow(clippy::print_stdout)]
 async fn main() -> kiln::Result<()> {
     let [file, url] = std::env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| {
         Fault::config("two arguments are needed").with_hint("the file and the database's URL")

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use kiln::{ChunkLimits, Event, Observer, Options, Status, Stop, Stopper};
 
-#[allow(dead_code, unreachable_pub, clippy::print_stdout)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../../../examples/library.rs"]
 mod library;
 
