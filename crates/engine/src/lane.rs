@@ -145,6 +145,8 @@ impl LaneRunner {
                 if self.in_flight > 0 {
                     break;
                 }
+                let letters = work.unit.dead_letters.as_slice().into();
+                self.events.emit(&Event::LimitReached(letters));
                 return Err(over);
             }
             work.since.get_or_insert_with(Instant::now);
