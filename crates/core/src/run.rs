@@ -106,7 +106,8 @@ pub struct Counts {
     pub processed: u64,
     /// Items dropped on purpose.
     pub filtered: u64,
-    /// Items that were in the target already.
+    /// Items of which nothing was written: the target has them already (see
+    /// [`Mode::Ignore`](crate::Mode::Ignore)).
     pub duplicate: u64,
     /// Items that became dead letters.
     pub failed: u64,
@@ -116,6 +117,13 @@ impl Counts {
     /// The accounting identity: every item read came to exactly one end.
     pub fn balance(&self) -> bool {
         self.read == self.processed + self.filtered + self.duplicate + self.failed
+    }
+
+    /// The same, with `n` of the processed items as duplicates instead.
+    #[must_use]
+    pub fn with_duplicates(self, n: u64) -> Self {
+        let n = n.min(self.processed);
+        Self { processed: self.processed - n, duplicate: self.duplicate + n, ..self }
     }
 }
 

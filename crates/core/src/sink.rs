@@ -63,11 +63,35 @@ pub struct Refusal {
     pub fault: Fault,
     /// The item at fault, where the target names it.
     pub ordinal: Option<u64>,
+    /// More items at fault, where the target names several at once. The unit
+    /// without all of them may be sent as it is.
+    pub others: Vec<Rejection>,
+}
+
+impl Refusal {
+    /// A refusal for the fault of an item, if the target names it.
+    pub fn of(ordinal: Option<u64>, fault: Fault) -> Self {
+        Self { fault, ordinal, others: Vec::new() }
+    }
+
+    /// A refusal that names all these items.
+    ///
+    /// # Errors
+    /// The refusal, if there are any.
+    pub fn unless_none(rejections: Vec<Rejection>) -> Result<(), Self> {
+        let mut rejections = rejections.into_iter();
+        match rejections.next() {
+            None => Ok(()),
+            Some(Rejection { ordinal, fault }) => {
+                Err(Self { fault, ordinal: Some(ordinal), others: rejections.collect() })
+            }
+        }
+    }
 }
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self { fault, ordinal: None }
+        Self::of(None, fault)
     }
 }
 

@@ -83,17 +83,40 @@ impl fmt::Display for TableName {
 }
 
 /// How rows go into a table.
+///
+/// The writes of a unit are done one after another in the order of their
+/// declaration, each for all items. In every mode but [`Insert`](Mode::Insert)
+/// a row is found by its key, by the table's own idea of which keys are equal;
+/// an item whose key holds a NULL fails (`null_key`), as it would find nothing
+/// and never be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// New rows; one that is there already fails.
     Insert,
-    /// New rows; one that is there already is counted as a duplicate.
+    /// New rows; one that is there already is passed over, and so is one that a
+    /// trigger of the table drops.
+    ///
+    /// An item is counted as a *duplicate* if nothing of it was written.
+    ///
+    /// | the other writes of the job | an item all of whose `ignore` rows are there |
+    /// |---|---|
+    /// | none, or more of this mode | is a duplicate |
+    /// | only [`Increment`](Mode::Increment)s beside | is a duplicate, and adds nothing |
+    /// | any other mode | has its other writes done, and counts as processed |
+    ///
+    /// So a file that is loaded twice adds once, and the second order of a
+    /// known customer is still an order. An item with one new row is new: all
+    /// its writes are done. In the second case increments are done after the
+    /// rows, wherever they are declared.
     Ignore,
-    /// New rows, or new values for those that are there.
+    /// New rows, or new values for those that are there; columns that are not
+    /// written keep theirs.
     Upsert,
-    /// New values for rows that are there.
+    /// New values for rows that are there, all of those with the key; an item
+    /// that finds none fails (`not_found`).
     Update,
-    /// Rows that are there are removed.
+    /// Rows that are there are removed, all of those with the key. One that is
+    /// not there is gone already: its item counts as processed.
     Delete,
     /// Values are added to those of the row with the same key; a row that is
     /// not there is made.
@@ -126,19 +149,37 @@ impl Mode {
     pub fn is_keyed(self) -> bool {
         !matches!(self, Self::Insert)
     }
+
+    /// Whether rows that are not there are made.
+    pub fn makes_rows(self) -> bool {
+        !matches!(self, Self::Update | Self::Delete)
+    }
+
+    /// Whether [`Duplicates`] has a say: the other modes say themselves what a
+    /// second row of a key is.
+    pub fn has_duplicates(self) -> bool {
+        matches!(self, Self::Upsert | Self::Update)
+    }
 }
 
-/// Which row wins where one unit has the same key twice.
+/// Which row wins where one unit has the same key twice, for
+/// [`Mode::Upsert`] and [`Mode::Update`].
+///
+/// With `Last` the result does not depend on how the input is cut into units.
+/// The others look at one unit: a key that comes again in a later one is
+/// written again. (A unit is a chunk, or a part of one where an item of it was
+/// refused.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Duplicates {
-    /// The last one, as if they had been written one after another.
+    /// The last one, as they are written one after another.
     #[default]
     Last,
-    /// The first one; the others count as duplicates.
+    /// The first one; the others are passed over, as in [`Mode::Ignore`].
     First,
-    /// Their values are added.
+    /// Their numbers are added, key columns left out, a NULL adding nothing; of
+    /// what is no number the last one stays.
     Sum,
-    /// The first one; the others fail.
+    /// The first one; the others fail (`duplicate_key`).
     Reject,
 }
 
@@ -158,13 +199,14 @@ pub struct Write {
     pub table: TableName,
     /// How.
     pub mode: Mode,
-    /// What, in this order; for [`Mode::Increment`] the keys, then what is
-    /// added. Empty stands for all columns of the item, until a job fills it in.
+    /// What, in this order, the key among it; for [`Mode::Increment`] the key,
+    /// then what is added; for [`Mode::Delete`] the key alone. Empty stands for
+    /// all columns of the item, until a job fills it in.
     pub columns: Vec<WriteColumn>,
     /// The table's columns by which a row is found. Empty for
     /// [`Mode::Insert`].
     pub key: Vec<String>,
-    /// Which row wins within a unit.
+    /// Which row wins within a unit, where the mode leaves it open.
     pub on_duplicate: Duplicates,
 }
 

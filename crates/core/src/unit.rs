@@ -37,7 +37,14 @@ impl Rows {
         )
     }
 
-    fn without(&self, gone: &[u64]) -> Result<Self> {
+    /// The rows but those of the items `gone`, which rise.
+    ///
+    /// # Errors
+    /// A [`Kind::Bug`](crate::Kind::Bug) if rows and ordinals are at odds.
+    pub fn without(&self, gone: &[u64]) -> Result<Self> {
+        if gone.is_empty() {
+            return Ok(self.clone());
+        }
         let keep: Vec<bool> =
             self.ordinals.iter().map(|o| gone.binary_search(o).is_err()).collect();
         let ordinals =
@@ -54,7 +61,9 @@ impl Rows {
 /// Two laws (each has a property test):
 /// * the parts of a split unit cover its span, without gap or overlap;
 /// * committing the parts, in order, gives the same tables, dead letters and
-///   counts as committing the whole.
+///   counts as committing the whole. What looks at one unit only is excepted:
+///   [`Duplicates`](crate::Duplicates) other than the last, and several writes
+///   to the same rows of one table.
 #[derive(Debug, Clone)]
 pub struct Unit {
     /// The ordinals it settles: when it commits, the lane is done up to

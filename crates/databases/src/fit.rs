@@ -1,7 +1,7 @@
 //! What both sides of a column are called, and the fault if they do not fit.
 
 use arrow_schema::DataType;
-use kiln_core::{Fault, Write};
+use kiln_core::{Fault, Mode, Write};
 
 /// The kind of an item's column, as far as it matters to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,43 @@ pub(crate) fn misfit(
         .with_hint(format!("cast {from} in [map] sql, or change the column's type"))
 }
 
-/// The fault of a mode that kiln does not write yet.
-pub(crate) fn unwritten_mode(write: &Write) -> Fault {
-    let Write { table, mode, .. } = write;
-    Fault::config(format!("mode {} is not there yet for table {table}", mode.as_str()))
-        .with_hint("use insert or increment")
+/// What is wrong with a write by itself, whatever its table: `same` tells whether
+/// two names are one to the database.
+pub(crate) fn misshapen(write: &Write, same: fn(&str, &str) -> bool) -> Option<Fault> {
+    let Write { table, mode, columns, key, .. } = write;
+    let word = mode.as_str();
+    let is_written = |name: &String| columns.iter().any(|c| same(&c.column, name));
+    let beside = columns.iter().filter(|c| !key.iter().any(|name| same(&c.column, name))).count();
+    if !mode.is_keyed() {
+        return None;
+    }
+    if key.is_empty() {
+        return Some(
+            Fault::config(format!("{table}: mode {word} needs a key"))
+                .with_hint("name the columns by which a row is found"),
+        );
+    }
+    if let Some(missing) = key.iter().find(|name| !is_written(name)) {
+        return Some(
+            Fault::config(format!("{table}: the key {missing} is not among the columns"))
+                .with_column(missing)
+                .with_hint("a row is found by the values of its key: add it to the columns"),
+        );
+    }
+    match mode {
+        Mode::Upsert | Mode::Update | Mode::Increment if beside == 0 => Some(
+            Fault::config(format!("{table}: mode {word} needs a column beside its key")).with_hint(
+                "add what is to be written; mode ignore makes rows that have nothing but a key",
+            ),
+        ),
+        Mode::Increment if !columns.iter().zip(key).all(|(c, name)| same(&c.column, name)) => Some(
+            Fault::config(format!("{table}: an increment writes its key, then what it adds"))
+                .with_hint("name the key's columns first, then what is added"),
+        ),
+        Mode::Delete if beside > 0 => Some(
+            Fault::config(format!("{table}: mode delete takes its key and no other column"))
+                .with_hint("leave the other columns out"),
+        ),
+        _ => None,
+    }
 }

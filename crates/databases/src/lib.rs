@@ -21,9 +21,11 @@ mod fit;
 mod names;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod same_keys;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod sums;
 mod url;
+mod written;
 
 pub use database::{Database, Script, connect};

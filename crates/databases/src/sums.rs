@@ -1,4 +1,4 @@
-//! Adding up the rows of an increment, key by key.
+//! Adding up rows that have the same key.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -35,6 +35,56 @@ pub(crate) fn sum_by_key(rows: &Rows, keys: usize) -> Result<RecordBatch, Refusa
     for (addend, name) in addends.iter().zip(&names[key_columns.len()..]) {
         arrays.push(sums(rows, &groups, addend, name)?);
     }
+    batch_of(&names, arrays)
+}
+
+/// One row for each group of rows that have the same key: numbers are added up
+/// as in [`sum_by_key`], but a group of NULLs stays NULL; keys and what is no
+/// number are the last row's.
+///
+/// # Errors
+/// As [`sum_by_key`].
+pub(crate) fn sum_groups(
+    rows: &Rows,
+    groups: &[Vec<usize>],
+    keys: &[usize],
+) -> Result<RecordBatch, Refusal> {
+    let lasts = groups.iter().filter_map(|group| group.last().map(|row| *row as u64));
+    let lasts = UInt64Array::from_iter_values(lasts);
+    let mut names = Vec::with_capacity(rows.batch.num_columns());
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(rows.batch.num_columns());
+    for (i, (field, array)) in
+        rows.batch.schema_ref().fields().iter().zip(rows.batch.columns()).enumerate()
+    {
+        let adds = !keys.contains(&i) && field.data_type().is_numeric();
+        arrays.push(if adds {
+            let column = CellColumn::new(array.as_ref())?;
+            let sums = sums(rows, groups, &column, field.name())?;
+            null_where(&sums, groups, |row| column.cell(row).is_null())?
+        } else {
+            arrow_select::take::take(array, &lasts, None)
+                .map_err(|e| Fault::bug(format!("rows can't be taken out of a unit: {e}")))?
+        });
+        names.push(field.name().as_str());
+    }
+    batch_of(&names, arrays)
+}
+
+/// The sums, NULL for each group in which every row is.
+fn null_where(
+    sums: &ArrayRef,
+    groups: &[Vec<usize>],
+    is_null: impl Fn(usize) -> bool,
+) -> Result<ArrayRef> {
+    let numbers = groups.iter().enumerate();
+    let numbers: UInt64Array = numbers
+        .map(|(i, group)| (!group.iter().all(|row| is_null(*row))).then_some(i as u64))
+        .collect();
+    arrow_select::take::take(sums, &numbers, None)
+        .map_err(|e| Fault::bug(format!("sums can't be put in order: {e}")))
+}
+
+fn batch_of(names: &[&str], arrays: Vec<ArrayRef>) -> Result<RecordBatch, Refusal> {
     let fields: Vec<Field> = names
         .iter()
         .zip(&arrays)
@@ -57,7 +107,7 @@ fn groups(
             let fault = Fault::item(format!("the key {} is NULL", names[null]))
                 .with_code("null_key")
                 .with_column(names[null]);
-            return Err(Refusal { fault, ordinal: Some(rows.ordinals[row]) });
+            return Err(Refusal::of(Some(rows.ordinals[row]), fault));
         }
         keyed.push((key, row));
     }
@@ -97,11 +147,11 @@ fn sums(
     column: &CellColumn<'_>,
     name: &str,
 ) -> Result<ArrayRef, Refusal> {
-    let overflow = |row: usize| Refusal {
-        fault: Fault::item(format!("the sum for {name} leaves the range of its type"))
+    let overflow = |row: usize| {
+        let fault = Fault::item(format!("the sum for {name} leaves the range of its type"))
             .with_code("out_of_range")
-            .with_column(name),
-        ordinal: Some(rows.ordinals[row]),
+            .with_column(name);
+        Refusal::of(Some(rows.ordinals[row]), fault)
     };
     match column {
         CellColumn::Float32(_) | CellColumn::Float64(_) => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kiln_core::{Catalog, CatalogSpec, Ledger, Sink};
 use kiln_databases::{Database, Script, connect};
-use kiln_testkit::{Row, TestDatabase, TestTarget, notes};
+use kiln_testkit::{Row, TestDatabase, TestTarget, notes, stock};
 
 /// A database through kiln, and the same one by plain SQL.
 struct Target {
@@ -57,6 +57,9 @@ macro_rules! suites {
         mod increment {
             kiln_testkit::increment_suite!(super::fresh);
         }
+        mod modes {
+            kiln_testkit::modes_suite!(super::fresh);
+        }
         mod ledger {
             kiln_testkit::ledger_suite!(super::fresh);
         }
@@ -71,7 +74,8 @@ mod sqlite {
     use super::*;
 
     async fn fresh() -> Box<dyn TestTarget> {
-        Target::open(Arc::new(kiln_testkit::sqlite()), notes::SQLITE).await
+        Target::open(Arc::new(kiln_testkit::sqlite()), &[notes::SQLITE, stock::SQLITE].concat())
+            .await
     }
 
     suites!();
@@ -82,7 +86,8 @@ mod postgres {
     use super::*;
 
     async fn fresh() -> Box<dyn TestTarget> {
-        Target::open(Arc::new(kiln_testkit::postgres().await), notes::POSTGRES).await
+        let tables = [notes::POSTGRES, stock::POSTGRES].concat();
+        Target::open(Arc::new(kiln_testkit::postgres().await), &tables).await
     }
 
     suites!();

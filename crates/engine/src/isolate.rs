@@ -79,6 +79,19 @@ pub(crate) fn without(unit: &Unit, rejections: Vec<Rejection>) -> Result<Option<
     Ok((rest.items.len() < unit.items.len()).then_some(rest))
 }
 
+/// The unit without all the items that a refusal names, if it names several.
+///
+/// # Errors
+/// If rows and ordinals are at odds.
+pub(crate) fn without_all(unit: &Unit, refusal: &Refusal) -> Result<Option<Unit>> {
+    let (Some(ordinal), false) = (refusal.ordinal, refusal.others.is_empty()) else {
+        return Ok(None);
+    };
+    let mut named = refusal.others.clone();
+    named.push(Rejection { ordinal, fault: refusal.fault.clone() });
+    without(unit, named)
+}
+
 fn one_by_one(unit: &Unit, items: &[u64]) -> Vec<Unit> {
     let mut units = Vec::with_capacity(items.len());
     let mut rest = unit.clone();

@@ -218,6 +218,9 @@ impl LaneRunner {
         refusal: Refusal,
         findings: &Findings,
     ) -> Result<Vec<Unit>> {
+        if let Some(rest) = isolate::without_all(unit, &refusal)? {
+            return Ok(vec![rest]);
+        }
         if findings.call_for_diagnosis() && unit.items.len() > 1 {
             let named = self.lane.diagnose(unit).await?;
             if let Some(rest) = isolate::without(unit, named.unwrap_or_default())? {
@@ -265,12 +268,8 @@ impl LaneRunner {
             let unit = &work.unit;
             if unit.span.to <= mark.done {
                 landed += 1;
-                let (span, mut counts) = (unit.span, unit.counts());
-                if span.to == mark.done {
-                    // What only the target knew, such as duplicates, is in its
-                    // counts.
-                    counts = difference(&mark.counts, &self.mark.counts);
-                }
+                let span = unit.span;
+                let counts = share(unit.counts(), &mark.counts, &self.mark.counts);
                 self.events.emit(&Event::Resolved { span, landed: true });
                 self.committed(counts);
             } else {
@@ -292,12 +291,32 @@ impl LaneRunner {
     }
 }
 
-fn difference(now: &Counts, before: &Counts) -> Counts {
-    Counts {
-        read: now.read.saturating_sub(before.read),
-        processed: now.processed.saturating_sub(before.processed),
-        filtered: now.filtered.saturating_sub(before.filtered),
-        duplicate: now.duplicate.saturating_sub(before.duplicate),
-        failed: now.failed.saturating_sub(before.failed),
+/// What a unit that landed added to the counts. Only the target knew which items
+/// are duplicates, and tells it for all units that landed together: the last of
+/// them gets what the others leave, so that the sum is true.
+fn share(unit: Counts, now: &Counts, before: &Counts) -> Counts {
+    let processed = now.processed.saturating_sub(before.processed);
+    unit.with_duplicates(unit.processed.saturating_sub(processed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(processed: u64, duplicate: u64) -> Counts {
+        Counts { read: processed + duplicate, processed, duplicate, ..Counts::default() }
+    }
+
+    #[test]
+    fn units_that_landed_together_share_what_the_mark_tells() {
+        let units = [counts(4, 0), counts(3, 0), counts(2, 0)];
+        for processed in 0..=9 {
+            let now = counts(10 + processed, 1 + 9 - processed);
+            let mut known = counts(10, 1);
+            for unit in units {
+                known += share(unit, &now, &known);
+            }
+            assert_eq!(known, now);
+        }
     }
 }

@@ -50,8 +50,9 @@ impl Reader<'_> {
     fn write(&mut self, spec: &Spanned<WriteSpec>) -> Result<Write, Problem> {
         let write = spec.get_ref();
         let mode = self.mode(write)?;
-        let columns = match mode {
-            Mode::Increment => self.increment(spec)?,
+        let columns = match (mode, &write.columns) {
+            (Mode::Increment, _) => self.increment(spec)?,
+            (Mode::Delete, None) => self.key(write)?,
             _ => self.columns(write)?,
         };
         self.only_where_it_has_meaning(write, mode)?;
@@ -60,6 +61,7 @@ impl Reader<'_> {
                 .with_hint("add key = [\"…\"]: the table's columns by which a row is found");
             return Err(self.job.problem(spec.span(), fault));
         }
+        self.key_is_written(write, &columns)?;
         Ok(Write {
             table: table(self.job, &write.table)?,
             mode,
@@ -92,8 +94,30 @@ impl Reader<'_> {
                 .with_hint("add add = [\"…\"]: the columns whose values are summed");
             return Err(self.job.problem(spec.span(), fault));
         };
+        let mut columns = self.key(write)?;
+        for word in add.get_ref() {
+            columns.push(self.same(word)?);
+        }
+        Ok(columns)
+    }
+
+    /// The key alone, called the same in the item.
+    fn key(&self, write: &WriteSpec) -> Result<Vec<WriteColumn>, Problem> {
         let key = write.key.iter().flat_map(|k| k.get_ref());
-        key.chain(add.get_ref()).map(|word| self.same(word)).collect()
+        key.map(|word| self.same(word)).collect()
+    }
+
+    /// A row is found by its key's values, so the write must have them.
+    fn key_is_written(&self, write: &WriteSpec, columns: &[WriteColumn]) -> Result<(), Problem> {
+        let known: Vec<&str> = columns.iter().map(|c| c.column.as_str()).collect();
+        // Whether names differ by their case is for the database to say.
+        let is_written =
+            |word: &&Word| known.iter().any(|c| c.eq_ignore_ascii_case(word.get_ref()));
+        let mut key = write.key.iter().flat_map(|k| k.get_ref());
+        let Some(missing) = key.find(|word| !is_written(word)) else { return Ok(()) };
+        let fault = Fault::config(format!("the key {} is not written", missing.get_ref()))
+            .with_hint(suggestion("columns written", missing.get_ref(), &known));
+        Err(self.job.problem(missing.span(), fault))
     }
 
     fn columns(&mut self, write: &WriteSpec) -> Result<Vec<WriteColumn>, Problem> {
@@ -157,14 +181,9 @@ impl Reader<'_> {
             (Mode::Insert, Some(key), ..) => {
                 refuse(key.span(), "key", "leave it out, or choose a mode that finds rows by a key")
             }
-            (Mode::Increment, _, _, Some(word)) => {
-                refuse(word.span(), "on_duplicate", "leave it out: values of one key are summed")
+            (m, _, _, Some(word)) if !m.has_duplicates() => {
+                refuse(word.span(), "on_duplicate", one_key_twice(m))
             }
-            (Mode::Insert, _, _, Some(word)) => refuse(
-                word.span(),
-                "on_duplicate",
-                "leave it out: a row that is there already becomes a dead letter",
-            ),
             (m, _, Some(add), _) if m != Mode::Increment => {
                 refuse(add.span(), "add", "leave it out, or choose mode = \"increment\"")
             }
@@ -186,6 +205,16 @@ impl Reader<'_> {
                 return Err(self.job.problem(word.span(), fault));
             }
         })
+    }
+}
+
+/// What the modes do with one key twice that leave no choice.
+fn one_key_twice(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Ignore => "leave it out: a row that is there already is passed over",
+        Mode::Increment => "leave it out: values of one key are summed",
+        Mode::Delete => "leave it out: a row that is gone stays gone",
+        _ => "leave it out: a row that is there already becomes a dead letter",
     }
 }
 

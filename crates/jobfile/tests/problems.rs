@@ -138,7 +138,6 @@ async fn what_is_not_there_yet_is_refused_by_its_name() {
         ("\"in.csv\"", "\"-\"".to_owned()),
         ("\"in.csv\"", "\"*.csv\"".to_owned()),
         ("\"in.csv\"", "\"s3://bucket/in.csv\"".to_owned()),
-        ("columns = [\"n\", \"name\"]", "mode = \"upsert\"\nkey = [\"n\"]".to_owned()),
     ];
     for (old, new) in cases {
         let text = said(old, &new).await;
@@ -157,6 +156,12 @@ async fn writes_that_contradict_themselves() {
         ("mode = \"increment\"\nadd = [\"n\"]", "mode increment needs a key"),
         ("mode = \"increment\"\ncolumns = [\"n\"]", "mode increment has no columns"),
         ("mode = \"upsert\"", "mode upsert needs a key"),
+        ("mode = \"delete\"", "mode delete needs a key"),
+        ("mode = \"ignore\"\nkey = [\"n\"]\non_duplicate = \"last\"", "passed over"),
+        ("mode = \"delete\"\nkey = [\"n\"]\non_duplicate = \"last\"", "stays gone"),
+        ("mode = \"update\"\nkey = [\"nam\"]", "the key nam is not written"),
+        ("mode = \"update\"\nkey = [\"n\"]\ncolumns = [\"name\"]", "the key n is not written"),
+        ("mode = \"delete\"\nkey = [\"m\"]", "no column"),
         ("mode = \"upsert\"\nkey = [\"n\"]\non_duplicate = \"lst\"", "did you mean `last`"),
     ] {
         let text = said(columns, new).await;

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! * [`TestTarget`] is what a suite needs of a target, [`notes`] the tables and
-//!   the units that it writes.
+//!   the units that it writes, [`stock`] those with keys that come again.
 //! * [`sqlite`] and [`postgres`] give a database that is gone when the test
 //!   ends, and can be asked by plain SQL.
 //! * [`shared_data`] finds the real inputs beside the checkout.
@@ -22,6 +22,7 @@
 mod data;
 mod database;
 pub mod notes;
+pub mod stock;
 pub mod suites;
 mod target;
 

@@ -95,6 +95,8 @@ fn class_kind(code: &str) -> Kind {
         "22P04" | "25P02" => Kind::Bug,
         "40001" | "40P01" | "55P03" | "55006" | "57014" | "53300" => Kind::Busy,
         "40002" | "44000" => Kind::Item,
+        // Two rows that a trigger, or the column's type, gave the same key.
+        "21000" => Kind::Item,
         // A value too large for an index or a page, or nested too deep.
         "54000" | "54001" => Kind::Item,
         // Raised by a trigger or a function about the data.
@@ -137,7 +139,9 @@ mod tests {
         ] {
             assert_ne!(class_kind(code), Kind::Item, "{code}");
         }
-        for code in ["22003", "22P02", "22001", "23502", "23503", "23505", "23514", "P0001"] {
+        for code in
+            ["22003", "22P02", "22001", "23502", "23503", "23505", "23514", "P0001", "21000"]
+        {
             assert_eq!(class_kind(code), Kind::Item, "{code}");
         }
     }

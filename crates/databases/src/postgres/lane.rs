@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Claim, Fault, Kind, Landed, Lane, LaneKey, Refusal, Result, Settled, Unit, crash_point,
+    Claim, Counts, Fault, Kind, Landed, Lane, LaneKey, Refusal, Result, Settled, Unit, crash_point,
 };
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Statement};
 use super::fault::{ends_session, fault, leaves_open, own_fault};
 use super::write::{Halfway, Writer};
 use super::{BEGIN, dead_letters};
+use crate::written::{Order, Written};
 
 /// The mark moves only from where the unit begins, and only at the lane's own
 /// epoch: fence, order and lock in one.
@@ -49,6 +50,7 @@ pub(super) struct PostgresLane {
     client: Client,
     key: LaneKey,
     writers: Vec<Writer>,
+    order: Order,
     mark: Statement,
     dead_letters: Statement,
     /// No transaction is open, and the connection is there.
@@ -57,10 +59,15 @@ pub(super) struct PostgresLane {
 }
 
 impl PostgresLane {
-    pub(super) async fn new(client: Client, key: LaneKey, writers: Vec<Writer>) -> Result<Self> {
+    pub(super) async fn new(
+        client: Client,
+        key: LaneKey,
+        writers: Vec<Writer>,
+        order: Order,
+    ) -> Result<Self> {
         let mark = client.prepare_typed(MARK, &MARK_TYPES).await.map_err(|e| own_fault(&e))?;
         let dead_letters = client.prepare(dead_letters::COPY).await.map_err(|e| own_fault(&e))?;
-        Ok(Self { client, key, writers, mark, dead_letters, usable: true, answer: None })
+        Ok(Self { client, key, writers, order, mark, dead_letters, usable: true, answer: None })
     }
 
     async fn commit(&mut self, unit: &Unit) -> Settled {
@@ -70,22 +77,25 @@ impl PostgresLane {
         }
         crash_point("begin");
         self.usable = false;
-        if let Err(refusal) = self.fill(unit).await {
-            // COMMIT of a failed transaction would be answered without an error.
-            // A COPY that the server refuses before the first row takes the
-            // driver's connection with it; then ROLLBACK fails, and the server
-            // rolls back by itself.
-            self.usable = self.client.batch_execute("ROLLBACK").await.is_ok();
-            // Rows that another runner has written already are no item's fault.
-            let fenced = if self.usable { self.fenced().await } else { None };
-            return Settled::Refused(fenced.map_or(refusal, Refusal::from));
-        }
+        let counts = match self.fill(unit).await {
+            Ok(counts) => counts,
+            Err(refusal) => {
+                // COMMIT of a failed transaction would be answered without an
+                // error. A COPY that the server refuses before the first row
+                // takes the driver's connection with it; then ROLLBACK fails,
+                // and the server rolls back by itself.
+                self.usable = self.client.batch_execute("ROLLBACK").await.is_ok();
+                // Rows that another runner has written already are no item's fault.
+                let fenced = if self.usable { self.fenced().await } else { None };
+                return Settled::Refused(fenced.map_or(refusal, Refusal::from));
+            }
+        };
         crash_point("commit");
         match self.client.batch_execute("COMMIT").await {
             Ok(()) => {
                 crash_point("committed");
                 self.usable = true;
-                Settled::Committed(unit.counts())
+                Settled::Committed(counts)
             }
             Err(error) if leaves_open(&error) => {
                 Settled::Unknown(fault(&error).with_landed(Landed::Unknown).transient(true))
@@ -98,7 +108,7 @@ impl PostgresLane {
     }
 
     /// Everything of the unit, in a transaction that is left open.
-    async fn fill(&self, unit: &Unit) -> Result<(), Refusal> {
+    async fn fill(&self, unit: &Unit) -> Result<Counts, Refusal> {
         if unit.writes.len() != self.writers.len() {
             return Err(Fault::bug("a unit has other writes than its lane").into());
         }
@@ -107,21 +117,39 @@ impl PostgresLane {
         if halfway.passed_by(0) {
             crash_point("write");
         }
-        for (writer, rows) in self.writers.iter().zip(&unit.writes) {
-            writer.write(&self.client, rows, &mut halfway).await?;
-        }
+        let duplicates = self.write(unit, &mut halfway).await?;
+        let counts = unit.counts().with_duplicates(duplicates);
         if !unit.dead_letters.is_empty() {
             dead_letters::write(&self.client, &self.dead_letters, &self.key, &unit.dead_letters)
                 .await
                 .map_err(|e| own_fault(&e))?;
         }
-        self.move_mark(unit).await?;
+        self.move_mark(unit, &counts).await?;
         crash_point("mark");
-        Ok(())
+        Ok(counts)
     }
 
-    async fn move_mark(&self, unit: &Unit) -> Result<()> {
-        let counts = unit.counts();
+    /// The rows of all writes; gives how many items had nothing written.
+    async fn write(&self, unit: &Unit, halfway: &mut Halfway) -> Result<u64, Refusal> {
+        for (writer, rows) in self.writers.iter().zip(&unit.writes) {
+            writer.refuse_early(&self.client, rows).await?;
+        }
+        let mut written = Written::new(&self.order);
+        for i in &self.order.first {
+            let rows = &unit.writes[*i];
+            let passed = self.writers[*i].write(&self.client, rows, halfway).await?;
+            written.add(rows, &passed);
+        }
+        let known = written.nothing_of(&unit.items);
+        for i in &self.order.then {
+            let rows = unit.writes[*i].without(&known)?;
+            self.writers[*i].write(&self.client, &rows, halfway).await?;
+            written.add(&rows, &[]);
+        }
+        Ok(written.nothing_of(&unit.items).len() as u64)
+    }
+
+    async fn move_mark(&self, unit: &Unit, counts: &Counts) -> Result<()> {
         let numbers = [
             u64::from(self.key.lane),
             self.key.epoch,

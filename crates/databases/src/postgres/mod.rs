@@ -1,7 +1,8 @@
 //! PostgreSQL as target, ledger and catalog.
 //!
 //! A unit of work is one transaction on the lane's own connection: the rows by
-//! `COPY`, increments by `INSERT … ON CONFLICT DO UPDATE`, dead letters by
+//! `COPY`, or in one statement for all of them where they are found by a key
+//! (`INSERT … ON CONFLICT`, `UPDATE`, `DELETE` from arrays), dead letters by
 //! `COPY`, and last the guarded update of the mark. The ledger is the schema
 //! `kiln` of the same database (`ledger.sql`).
 //!
@@ -9,6 +10,7 @@
 //! transaction; besides prepared statements of a lane nothing rests on the
 //! session.
 
+mod by_key;
 mod catalog;
 mod check;
 mod dead_letters;
@@ -18,6 +20,7 @@ mod lane;
 mod ledger;
 mod server;
 mod sink;
+mod statement;
 mod table;
 mod types;
 mod write;
@@ -79,8 +82,10 @@ impl fmt::Debug for Postgres {
 }
 
 /// Begins a transaction in which texts of times mean what kiln means by them.
-/// A client that hangs must not hold its locks for ever.
+/// A client that hangs must not hold its locks for ever. How to join depends on
+/// how many rows a unit has, so that no plan is kept.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SET LOCAL plan_cache_mode = force_custom_plan; \
      SET LOCAL TimeZone = 'UTC'; \
      SET LOCAL DateStyle = 'ISO, YMD'; \
      SET LOCAL IntervalStyle = 'postgres'; \

@@ -18,6 +18,7 @@ use super::ledger::{check_ledger, prepare_ledger};
 use super::server::Server;
 use super::table::Table;
 use super::write::Writer;
+use crate::written::Order;
 
 /// Each lane is a connection; more than these do not make a server faster.
 const MAX_LANES: u32 = 8;
@@ -105,7 +106,7 @@ impl Sink for PostgresSink {
             writers.push(Writer::prepare(&client, write, items).await?);
         }
         let mark = take_over(&client, key).await?;
-        let lane = PostgresLane::new(client, key.clone(), writers).await?;
+        let lane = PostgresLane::new(client, key.clone(), writers, Order::of(writes)).await?;
         Ok((Box::new(lane), mark))
     }
 }

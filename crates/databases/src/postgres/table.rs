@@ -19,6 +19,7 @@ pub(super) struct Table {
     /// `pg_class.relkind`: r table, p partitioned, f foreign, v view, …
     pub(super) kind: String,
     pub(super) columns: Vec<Column>,
+    pub(super) may_delete: bool,
     /// The columns of each unique constraint, in no order.
     pub(super) unique: Vec<Vec<String>>,
 }
@@ -31,6 +32,9 @@ pub(super) struct Column {
     pub(super) type_name: String,
     /// The type as the target of a cast that changes no value.
     pub(super) cast: String,
+    /// ` COLLATE …`, where it is not the type's own: it tells which texts are
+    /// equal.
+    pub(super) collation: String,
     pub(super) family: Family,
     pub(super) not_null: bool,
     /// It gets a value by itself: a default, an identity, an expression.
@@ -42,8 +46,9 @@ pub(super) struct Column {
     pub(super) may_update: bool,
 }
 
-const FIND: &str = "SELECT c.oid, c.relkind::text FROM pg_catalog.pg_class c \
-     WHERE c.oid = pg_catalog.to_regclass($1)";
+const FIND: &str = "SELECT c.oid, c.relkind::text, \
+            pg_catalog.has_table_privilege(c.oid, 'DELETE') \
+     FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
 
 /// A domain stands for the type below it.
 const COLUMNS: &str = "\
@@ -63,11 +68,15 @@ SELECT a.attname::text,
        a.attgenerated <> '' OR a.attidentity = 'a',
        pg_catalog.has_column_privilege($1, a.attnum, 'SELECT'),
        pg_catalog.has_column_privilege($1, a.attnum, 'INSERT'),
-       pg_catalog.has_column_privilege($1, a.attnum, 'UPDATE')
+       pg_catalog.has_column_privilege($1, a.attnum, 'UPDATE'),
+       CASE WHEN a.attcollation IN (0, d.typcollation) THEN ''
+            ELSE pg_catalog.format(' COLLATE %I.%I', s.nspname, l.collname) END
 FROM pg_catalog.pg_attribute a
 JOIN base b ON b.attnum = a.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd'
 JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_catalog.pg_namespace s ON s.oid = l.collnamespace
 WHERE a.attrelid = $1
 ORDER BY a.attnum";
 
@@ -103,6 +112,7 @@ impl Table {
         Ok(Some(Self {
             sql,
             kind: found.get(1),
+            may_delete: found.get(2),
             columns: columns.iter().map(Column::new).collect(),
             unique: unique.iter().map(|row| row.get(0)).collect(),
         }))
@@ -136,6 +146,7 @@ impl Column {
             may_select: row.get(9),
             may_insert: row.get(10),
             may_update: row.get(11),
+            collation: row.get(12),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! One write of a step, prepared: `COPY` for new rows, `INSERT … ON CONFLICT`
-//! for increments.
+//! One write of a step, prepared: `COPY` for new rows, one statement for all
+//! rows of a unit in the other modes.
 
 use std::pin::pin;
 
@@ -11,12 +11,13 @@ use kiln_core::{CellColumn, Check, Fault, Kind, Mode, Refusal, Result, Rows, Wri
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Statement};
 
+use super::by_key::ByKey;
 use super::check::check_write;
 use super::encode::{check_value, parameter, push_copy};
 use super::fault::fault;
+use super::statement::Shape;
 use super::table::{Column, Table, no_table};
-use super::types::Family;
-use crate::names::{quoted, quoted_list};
+use crate::same_keys::{KeyedTable, null_keys};
 use crate::sums::sum_by_key;
 
 /// Bytes of rows sent at a time.
@@ -30,14 +31,13 @@ pub(super) struct Writer {
     /// error.
     relation: String,
     columns: Vec<Column>,
-    statement: Statement,
     how: How,
 }
 
 enum How {
-    Copy,
-    /// The first so many columns are the key.
-    Add(usize),
+    Copy(Statement),
+    Add { statement: Statement, keys: usize, keyed: KeyedTable },
+    ByKey(ByKey),
 }
 
 impl Writer {
@@ -54,38 +54,55 @@ impl Writer {
         let table = table.ok_or_else(|| no_table(&write.table))?;
         let columns: Vec<Column> =
             write.columns.iter().filter_map(|c| table.column(&c.column).cloned()).collect();
-        let (how, sql) = match write.mode {
-            Mode::Increment => {
-                (How::Add(write.key.len()), add_sql(&table.sql, &columns, write.key.len())?)
-            }
-            _ => (How::Copy, copy_sql(&table.sql, &columns)?),
-        };
-        let parameters = match how {
-            How::Copy => Vec::new(),
-            How::Add(_) => vec![Type::TEXT_ARRAY; columns.len()],
-        };
-        let statement = client
-            .prepare_typed(&sql, &parameters)
-            .await
-            .map_err(|e| fault(&e).at(&write.table))?;
+        let keys: Vec<usize> = write
+            .key
+            .iter()
+            .filter_map(|key| columns.iter().position(|c| c.name == *key))
+            .collect();
+        let shape = Shape { table: &table.sql, columns: &columns, keys: &keys };
+        let how = How::prepare(client, write, &shape).await?;
         let (table, relation) = (write.table.to_string(), write.table.name.clone());
-        Ok(Self { table, relation, columns, statement, how })
+        Ok(Self { table, relation, columns, how })
     }
 
-    /// Writes the rows in the transaction at hand.
+    /// Refuses items that are at fault whatever is in the table.
+    pub(super) async fn refuse_early(&self, client: &Client, rows: &Rows) -> Result<(), Refusal> {
+        self.same_columns(&rows.batch)?;
+        match &self.how {
+            How::Copy(_) => Ok(()),
+            How::Add { keys, keyed, .. } => {
+                let keys: Vec<usize> = (0..*keys).collect();
+                Refusal::unless_none(null_keys(keyed, rows, &keys)?)
+            }
+            How::ByKey(write) => self.refuse_keys(client, write, rows).await,
+        }
+    }
+
+    /// Writes the rows in the transaction at hand; gives the numbers of those
+    /// that were passed over.
     pub(super) async fn write(
         &self,
         client: &Client,
         rows: &Rows,
         halfway: &mut Halfway,
-    ) -> Result<(), Refusal> {
-        self.same_columns(&rows.batch)?;
+    ) -> Result<Vec<usize>, Refusal> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        match self.how {
-            How::Copy => self.copy(client, rows, halfway).await,
-            How::Add(keys) => self.add(client, rows, keys, halfway).await,
+        match &self.how {
+            How::Copy(statement) => {
+                self.copy(client, statement, rows, halfway).await?;
+                Ok(Vec::new())
+            }
+            How::Add { statement, keys, .. } => {
+                self.check_rows(rows)?;
+                self.add(client, statement, rows, *keys, halfway).await?;
+                Ok(Vec::new())
+            }
+            How::ByKey(write) => {
+                self.check_rows(rows)?;
+                self.write_by_key(client, write, rows, halfway).await
+            }
         }
     }
 
@@ -103,12 +120,13 @@ impl Writer {
     async fn copy(
         &self,
         client: &Client,
+        statement: &Statement,
         rows: &Rows,
         halfway: &mut Halfway,
     ) -> Result<(), Refusal> {
         let columns = CellColumn::of(&rows.batch)?;
         let server = |e: Error| self.refusal(&e, rows);
-        let sink = client.copy_in::<_, Bytes>(&self.statement).await.map_err(server)?;
+        let sink = client.copy_in::<_, Bytes>(statement).await.map_err(server)?;
         let mut sink = pin!(sink);
         let mut lines = String::with_capacity(BUFFER + BUFFER / 4);
         for row in 0..rows.len() {
@@ -143,23 +161,25 @@ impl Writer {
     async fn add(
         &self,
         client: &Client,
+        statement: &Statement,
         rows: &Rows,
         keys: usize,
         halfway: &mut Halfway,
     ) -> Result<(), Refusal> {
-        let columns = CellColumn::of(&rows.batch)?;
-        for row in 0..rows.len() {
-            self.check_row(&columns, row, rows)?;
-        }
         let sums = sum_by_key(rows, keys)?;
         let values = parameters(&sums)?;
         let values: Vec<&(dyn ToSql + Sync)> =
             values.iter().map(|v| v as &(dyn ToSql + Sync)).collect();
-        client.execute(&self.statement, &values).await.map_err(|e| self.refusal(&e, rows))?;
+        client.execute(statement, &values).await.map_err(|e| self.refusal(&e, rows))?;
         if halfway.passed_by(rows.len()) {
             crash_point("write");
         }
         Ok(())
+    }
+
+    pub(super) fn check_rows(&self, rows: &Rows) -> Result<(), Refusal> {
+        let columns = CellColumn::of(&rows.batch)?;
+        (0..rows.len()).try_for_each(|row| self.check_row(&columns, row, rows))
     }
 
     fn check_row(
@@ -169,16 +189,16 @@ impl Writer {
         rows: &Rows,
     ) -> Result<(), Refusal> {
         columns.iter().zip(&self.columns).try_for_each(|(cells, column)| {
-            check_value(cells.cell(row), column).map_err(|fault| Refusal {
-                fault: fault.at(format_args!("{}.{}", self.table, column.name)),
-                ordinal: Some(rows.ordinals[row]),
+            check_value(cells.cell(row), column).map_err(|fault| {
+                let fault = fault.at(format_args!("{}.{}", self.table, column.name));
+                Refusal::of(Some(rows.ordinals[row]), fault)
             })
         })
     }
 
     /// The fault of a failed statement, with the item and the column where the
     /// server names them.
-    fn refusal(&self, error: &Error, rows: &Rows) -> Refusal {
+    pub(super) fn refusal(&self, error: &Error, rows: &Rows) -> Refusal {
         let mut fault = fault(error);
         if fault.kind() == Kind::Unreachable {
             return fault.into();
@@ -191,7 +211,25 @@ impl Writer {
             None => fault.at(&self.table),
         };
         let row = place.and_then(|p| p.line.checked_sub(1));
-        Refusal { fault, ordinal: row.and_then(|row| rows.ordinals.get(row).copied()) }
+        Refusal::of(row.and_then(|row| rows.ordinals.get(row).copied()), fault)
+    }
+}
+
+impl How {
+    async fn prepare(client: &Client, write: &Write, shape: &Shape<'_>) -> Result<Self> {
+        let prepare = async |sql: String, types: &[Type]| {
+            client.prepare_typed(&sql, types).await.map_err(|e| fault(&e).at(&write.table))
+        };
+        Ok(match write.mode {
+            Mode::Insert => Self::Copy(prepare(shape.copy()?, &[]).await?),
+            Mode::Increment => Self::Add {
+                statement: prepare(shape.add()?, &vec![Type::TEXT_ARRAY; shape.columns.len()])
+                    .await?,
+                keys: shape.keys.len(),
+                keyed: KeyedTable::of(write),
+            },
+            _ => Self::ByKey(ByKey::prepare(client, write, shape).await?),
+        })
     }
 }
 
@@ -200,47 +238,6 @@ pub(super) fn parameters(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>
     let columns = CellColumn::of(batch)?;
     let texts = |c: &CellColumn<'_>| (0..batch.num_rows()).map(|r| parameter(c.cell(r))).collect();
     Ok(columns.iter().map(texts).collect())
-}
-
-fn copy_sql(table: &str, columns: &[Column]) -> Result<String> {
-    let columns = quoted_list(columns.iter().map(|c| c.name.as_str()))?;
-    Ok(format!("COPY {table} ({columns}) FROM STDIN"))
-}
-
-/// Keys are sorted by the server too: two writers lock rows in the same order.
-fn add_sql(table: &str, columns: &[Column], keys: usize) -> Result<String> {
-    let names = columns.iter().map(|c| quoted(&c.name)).collect::<Result<Vec<_>>>()?;
-    let numbered = |range: std::ops::Range<usize>, text: &dyn Fn(usize) -> String| {
-        range.map(text).collect::<Vec<_>>().join(", ")
-    };
-    let given = numbered(0..names.len(), &|i| format!("${}", i + 1));
-    let aliases = numbered(0..names.len(), &|i| format!("c{i}"));
-    let values = numbered(0..names.len(), &|i| {
-        if i < keys {
-            format!("c{i}::{}", columns[i].cast)
-        } else {
-            format!("sum(c{i}::{})", adding_type(&columns[i]))
-        }
-    });
-    let positions = numbered(0..keys, &|i| format!("{}", i + 1));
-    let changes = numbered(keys..names.len(), &|i| {
-        format!("{0} = coalesce(t.{0}, 0) + excluded.{0}", names[i])
-    });
-    let (all, key) = (names.join(", "), names[..keys].join(", "));
-    Ok(format!(
-        "INSERT INTO {table} AS t ({all}) \
-         SELECT {values} FROM unnest({given}) AS u ({aliases}) \
-         GROUP BY {positions} ORDER BY {positions} \
-         ON CONFLICT ({key}) DO UPDATE SET {changes}"
-    ))
-}
-
-/// Sums are exact, and of a range that no column's exceeds.
-fn adding_type(column: &Column) -> &'static str {
-    match column.family {
-        Family::Float => "float8",
-        _ => "numeric",
-    }
 }
 
 /// Where in a COPY an error happened.
@@ -295,6 +292,7 @@ impl Halfway {
 
 #[cfg(test)]
 mod tests {
+    use super::super::types::Family;
     use super::*;
 
     fn column(name: &str) -> Column {
@@ -302,6 +300,7 @@ mod tests {
             name: name.into(),
             type_name: "integer".into(),
             cast: "integer".into(),
+            collation: String::new(),
             family: Family::Int,
             not_null: false,
             by_itself: false,

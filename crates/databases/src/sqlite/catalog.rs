@@ -13,8 +13,8 @@ use super::plan::Target;
 use super::session::{Session, at};
 use super::table::Table;
 use super::types::{Fit, Takes, fit};
-use super::unit::bind_row;
 use super::worker::Worker;
+use super::write::bind_row;
 use crate::fit::misfit;
 use crate::names::{quoted, quoted_list, quoted_table};
 
@@ -242,7 +242,7 @@ fn targets(table: &Table, spec: &CatalogSpec, rows: &RecordBatch) -> Result<Vec<
                     let fault = misfit(&table.name, name, &column.declared, field.name(), type_);
                     Err(why.map_or(fault.clone(), |why| fault.with_hint(why)))
                 }
-                _ => Ok(Target { name: column.name.clone(), takes: column.takes }),
+                _ => Ok(Target::of(column)),
             }
         })
         .collect()

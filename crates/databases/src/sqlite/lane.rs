@@ -7,20 +7,20 @@ use async_trait::async_trait;
 use kiln_core::{Fault, Landed, Lane, LaneKey, Rejection, Result, Settled, Unit};
 use tokio::sync::oneshot;
 
-use super::plan::Plan;
-use super::unit;
+use super::plan::Plans;
 use super::worker::Worker;
+use super::{diagnose, unit};
 
 /// Units are committed on the database's thread while the caller makes the next.
 pub(super) struct SqliteLane {
     worker: Arc<Worker>,
     key: LaneKey,
-    plans: Arc<[Plan]>,
+    plans: Arc<Plans>,
     answers: VecDeque<oneshot::Receiver<Settled>>,
 }
 
 impl SqliteLane {
-    pub(super) fn new(worker: Arc<Worker>, key: LaneKey, plans: Arc<[Plan]>) -> Self {
+    pub(super) fn new(worker: Arc<Worker>, key: LaneKey, plans: Arc<Plans>) -> Self {
         Self { worker, key, plans, answers: VecDeque::new() }
     }
 }
@@ -51,6 +51,6 @@ impl Lane for SqliteLane {
 
     async fn diagnose(&mut self, unit: &Unit) -> Result<Option<Vec<Rejection>>> {
         let (plans, unit) = (Arc::clone(&self.plans), unit.clone());
-        self.worker.run(move |session| unit::diagnose(session, &plans, &unit)).await
+        self.worker.run(move |session| diagnose::diagnose(session, &plans, &unit)).await
     }
 }

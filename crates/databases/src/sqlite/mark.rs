@@ -55,10 +55,14 @@ pub(super) fn take_over(connection: &Connection, lane: &LaneKey) -> Result<Mark>
     connection.query_row(&sql, params![run.0, step, number], read).map_err(at(PLACE))
 }
 
-/// Moves the mark to the end of a unit and adds the unit's counts: only if the
+/// Moves the mark to the end of a unit and adds what it counted: only if the
 /// lane's epoch holds and the mark is where the unit begins.
-pub(super) fn advance(connection: &Connection, lane: &LaneKey, unit: &Unit) -> Result<(), Refusal> {
-    let counts = unit.counts();
+pub(super) fn advance(
+    connection: &Connection,
+    lane: &LaneKey,
+    unit: &Unit,
+    counts: &Counts,
+) -> Result<(), Refusal> {
     let end = &unit.end;
     let changed = connection
         .prepare_cached(

@@ -10,6 +10,7 @@
 //! it never waits for itself.
 
 mod catalog;
+mod diagnose;
 mod fault;
 mod lane;
 mod ledger;
@@ -18,14 +19,17 @@ mod number;
 mod place;
 mod plan;
 mod record;
+mod same_keys;
 mod schema;
 mod script;
 mod session;
 mod sink;
+mod statement;
 mod table;
 mod types;
 mod unit;
 mod worker;
+mod write;
 
 use std::sync::Arc;
 

@@ -1,15 +1,23 @@
 //! How a declared write becomes a statement, and what speaks against it.
 
 use arrow_schema::{DataType, Schema};
-use kiln_core::{Check, Fault, Mode, Result, Write};
+use kiln_core::{Check, Duplicates, Fault, Mode, Result, Write, WriteColumn};
 use rusqlite::Connection;
 
-use super::number::ADD;
 use super::session::at;
+use super::statement::statement;
 use super::table::{Column, Table};
 use super::types::{Fit, Takes, fit};
-use crate::fit::{misfit, unwritten_mode};
-use crate::names::{quoted, quoted_list, quoted_table};
+use crate::fit::{misfit, misshapen};
+use crate::same_keys::KeyedTable;
+use crate::written::Order;
+
+/// The writes of a job, ready to be done.
+#[derive(Debug)]
+pub(super) struct Plans {
+    pub(super) all: Vec<Plan>,
+    pub(super) order: Order,
+}
 
 /// One write, ready to be done.
 #[derive(Debug)]
@@ -20,8 +28,11 @@ pub(super) struct Plan {
     pub(super) sql: String,
     /// What the row's values go into.
     pub(super) columns: Vec<Target>,
-    /// How many columns are the key by which rows are added up first.
-    pub(super) sum_by: Option<usize>,
+    pub(super) mode: Mode,
+    pub(super) on_duplicate: Duplicates,
+    /// Which of the columns are the key.
+    pub(super) keys: Vec<usize>,
+    pub(super) keyed: KeyedTable,
 }
 
 /// A column that values go into.
@@ -29,25 +40,29 @@ pub(super) struct Plan {
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) takes: Takes,
+    /// How its texts are compared.
+    pub(super) collation: String,
+}
+
+impl Target {
+    pub(super) fn of(column: &Column) -> Self {
+        let (name, collation) = (column.name.clone(), column.collation.clone());
+        Self { name, takes: column.takes, collation }
+    }
 }
 
 /// The plans of all writes.
 ///
 /// # Errors
 /// The first thing that speaks against one of them.
-pub(super) fn plans(
-    connection: &Connection,
-    writes: &[Write],
-    items: &Schema,
-) -> Result<Vec<Plan>> {
-    writes
-        .iter()
-        .map(|write| {
-            let (checks, plan) = look(connection, write, items);
-            checks.into_iter().try_for_each(|check| check.result.map(drop))?;
-            plan.ok_or_else(|| Fault::bug(format!("there is no plan for table {}", write.table)))
-        })
-        .collect()
+pub(super) fn plans(connection: &Connection, writes: &[Write], items: &Schema) -> Result<Plans> {
+    let plan = |write: &Write| {
+        let (checks, plan) = look(connection, write, items);
+        checks.into_iter().try_for_each(|check| check.result.map(drop))?;
+        plan.ok_or_else(|| Fault::bug(format!("there is no plan for table {}", write.table)))
+    };
+    let all = writes.iter().map(plan).collect::<Result<_>>()?;
+    Ok(Plans { all, order: Order::of(writes) })
 }
 
 /// All there is to say of a write, and its plan if nothing speaks against it.
@@ -62,7 +77,7 @@ pub(super) fn look(
         Err(fault) => return (vec![Check::fail(what, fault)], None),
     };
     let mut checks = vec![Check::pass(what)];
-    checks.extend(mode_checks(&table, write));
+    checks.extend(key_check(&table, write));
     checks.extend(column_checks(&table, write, items));
     if checks.iter().any(|check| check.result.is_err()) {
         return (checks, None);
@@ -81,53 +96,39 @@ pub(super) fn look(
     }
 }
 
-fn mode_checks(table: &Table, write: &Write) -> Option<Check> {
-    match write.mode {
-        Mode::Insert => None,
-        Mode::Increment => {
-            let what = format!("{}: key ({}) is unique", table.name, write.key.join(", "));
-            Some(match key_fault(table, write) {
-                None => Check::pass(what),
-                Some(fault) => Check::fail(what, fault),
-            })
-        }
-        mode => {
-            let what = format!("{}: mode {}", table.name, mode.as_str());
-            Some(Check::fail(what, unwritten_mode(write)))
-        }
+/// A row is found by its key, and where rows are made by it, it is unique.
+fn key_check(table: &Table, write: &Write) -> Option<Check> {
+    if !write.mode.is_keyed() {
+        return None;
     }
-}
-
-fn key_fault(table: &Table, write: &Write) -> Option<Fault> {
-    let leads = write.columns.len() > write.key.len()
-        && !write.key.is_empty()
-        && write.key.iter().zip(&write.columns).all(|(key, c)| *key == c.column);
-    if !leads {
-        return Some(
-            Fault::config(format!("{}: an increment needs a key and something to add", table.name))
-                .with_hint("name the key's columns first, then what is added"),
-        );
+    let key = format!("{}: key ({})", table.name, write.key.join(", "));
+    if let Some(fault) = misshapen(write, str::eq_ignore_ascii_case) {
+        return Some(Check::fail(key, fault));
     }
     let there = write.key.iter().all(|key| table.column(key).is_some());
     let unique = table.is_unique(write.key.iter().map(String::as_str));
-    (there && !unique).then(|| table.not_unique(&write.key))
+    if unique || !there {
+        return unique.then(|| Check::pass(format!("{key} is unique")));
+    }
+    Some(match write.mode.makes_rows() {
+        true => Check::fail(format!("{key} is unique"), table.not_unique(&write.key)),
+        false => Check::note(key, "it is not unique: all rows with the key are meant"),
+    })
 }
 
 /// One line for each column that does not fit or needs a remark, or one for all
 /// of them.
 fn column_checks(table: &Table, write: &Write, items: &Schema) -> Vec<Check> {
     let mut checks = Vec::new();
-    for (index, target) in write.columns.iter().enumerate() {
+    for target in &write.columns {
         let what = format!("{}.{}", table.name, target.column);
-        let added = write.mode == Mode::Increment && index >= write.key.len();
-        let fit = column_fit(table, &target.column, &target.from, items, added);
-        match fit {
+        match column_fit(table, target, write, items) {
             Ok(None) => {}
             Ok(Some(note)) => checks.push(Check::note(what, note)),
             Err(fault) => checks.push(Check::fail(what, fault)),
         }
     }
-    for column in left_out(table, write) {
+    for column in left_out(table, write).filter(|_| write.mode.makes_rows()) {
         let what = format!("{}.{}", table.name, column.name);
         let fault = Fault::config(format!("{what} is NOT NULL, and the write leaves it out"))
             .with_column(&column.name)
@@ -149,14 +150,17 @@ fn left_out<'a>(table: &'a Table, write: &'a Write) -> impl Iterator<Item = &'a 
 
 fn column_fit(
     table: &Table,
-    name: &str,
-    from: &str,
+    target: &WriteColumn,
+    write: &Write,
     items: &Schema,
-    added: bool,
 ) -> Result<Option<&'static str>> {
+    let WriteColumn { column: name, from } = target;
     let type_ = item_type(items, from)?;
     let column = table.column(name).ok_or_else(|| table.missing_column(name))?;
-    if column.generated {
+    let is_key = write.key.iter().any(|key| key.eq_ignore_ascii_case(name));
+    let added = write.mode == Mode::Increment && !is_key;
+    let only_looked_for = is_key && !write.mode.makes_rows();
+    if column.generated && !only_looked_for {
         return Err(Fault::config(format!("{}.{name} is computed by the database", table.name))
             .with_column(name)
             .with_hint("leave it out of the write's columns"));
@@ -174,7 +178,7 @@ fn column_fit(
     }
 }
 
-fn item_type<'a>(items: &'a Schema, from: &str) -> Result<&'a DataType> {
+pub(super) fn item_type<'a>(items: &'a Schema, from: &str) -> Result<&'a DataType> {
     items.field_with_name(from).map(|field| field.data_type()).map_err(|_| {
         let names: Vec<&str> = items.fields().iter().map(|f| f.name().as_str()).collect();
         Fault::config(format!("the items have no column {from}"))
@@ -188,40 +192,18 @@ fn plan(table: &Table, write: &Write, items: &Schema) -> Result<Plan> {
         .iter()
         .map(|c| {
             let column = table.column(&c.column).ok_or_else(|| table.missing_column(&c.column))?;
-            Ok(Target { name: column.name.clone(), takes: column.takes })
+            Ok(Target::of(column))
         })
         .collect::<Result<Vec<_>>>()?;
-    let sum_by = (write.mode == Mode::Increment).then_some(write.key.len());
-    Ok(Plan { table: table.name.clone(), sql: statement(write, items)?, columns, sum_by })
-}
-
-/// The statement for one row. `OR ABORT`: what the table itself declares, such
-/// as `ON CONFLICT IGNORE`, would drop or replace rows without a word.
-fn statement(write: &Write, items: &Schema) -> Result<String> {
-    let table = quoted_table(&write.table)?;
-    if write.columns.is_empty() {
-        return Ok(format!("INSERT OR ABORT INTO {table} DEFAULT VALUES"));
-    }
-    let columns = quoted_list(write.columns.iter().map(|c| c.column.as_str()))?;
-    let values = vec!["?"; write.columns.len()].join(", ");
-    if write.mode != Mode::Increment {
-        return Ok(format!("INSERT OR ABORT INTO {table} ({columns}) VALUES ({values})"));
-    }
-    let key = quoted_list(write.key.iter().map(String::as_str))?;
-    let sums = write.columns[write.key.len()..]
-        .iter()
-        .map(|c| {
-            let name = quoted(&c.column)?;
-            Ok(if item_type(items, &c.from)?.is_floating() {
-                format!("{name} = coalesce(kiln_row.{name}, 0) + excluded.{name}")
-            } else {
-                format!("{name} = {ADD}(kiln_row.{name}, excluded.{name})")
-            })
-        })
-        .collect::<Result<Vec<_>>>()?
-        .join(", ");
-    Ok(format!(
-        "INSERT OR ABORT INTO {table} AS kiln_row ({columns}) VALUES ({values})
-         ON CONFLICT ({key}) DO UPDATE SET {sums}"
-    ))
+    let position = |key: &String| columns.iter().position(|c| c.name.eq_ignore_ascii_case(key));
+    let keys: Vec<usize> = write.key.iter().filter_map(position).collect();
+    Ok(Plan {
+        table: table.name.clone(),
+        sql: statement(write, &keys, items)?,
+        mode: write.mode,
+        on_duplicate: write.on_duplicate,
+        keyed: KeyedTable::of(write),
+        columns,
+        keys,
+    })
 }

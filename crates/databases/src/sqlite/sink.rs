@@ -53,7 +53,7 @@ impl Sink for SqliteSink {
                 })
             })
             .await?;
-        let lane = SqliteLane::new(Arc::clone(&self.worker), key.clone(), Arc::from(plans));
+        let lane = SqliteLane::new(Arc::clone(&self.worker), key.clone(), Arc::new(plans));
         Ok((Box::new(lane), mark))
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Column {
     /// The type as it was declared.
     pub(super) declared: String,
     pub(super) takes: Takes,
+    /// How its texts are compared.
+    pub(super) collation: String,
     /// Whether a row must give it a value.
     pub(super) required: bool,
     /// Whether it is computed, so that nothing can be written to it.
@@ -143,12 +145,15 @@ fn columns(
     let raw: Vec<Raw> = statement.query_map([table, schema], read)?.collect::<Result<_, _>>()?;
     let in_key = raw.iter().filter(|c| c.primary > 0).count();
     let primary = raw.iter().filter(|c| c.primary > 0).map(|c| c.name.clone()).collect();
-    let column = |c: Raw| {
+    let column = |c: Raw| -> rusqlite::Result<Column> {
+        let (_, collation, ..) = connection.column_metadata(Some(schema), table, &*c.name)?;
+        let collation = collation.map_or("BINARY".into(), |name| name.to_string_lossy());
         let is_rowid = in_key == 1
             && c.primary == 1
             && !without_rowid
             && c.declared.eq_ignore_ascii_case("INTEGER");
-        Column {
+        Ok(Column {
+            collation: collation.into_owned(),
             takes: Takes::of(&c.declared, strict),
             required: c.not_null && !c.has_default && !is_rowid,
             generated: c.hidden != 0,
@@ -156,9 +161,10 @@ fn columns(
             is_rowid,
             name: c.name,
             declared: c.declared,
-        }
+        })
     };
-    Ok((raw.into_iter().map(column).collect(), (in_key > 0).then_some(primary)))
+    let columns = raw.into_iter().map(column).collect::<Result<_, _>>()?;
+    Ok((columns, (in_key > 0).then_some(primary)))
 }
 
 /// The columns of unique indexes that cover all rows.

@@ -56,6 +56,18 @@ impl Takes {
     }
 }
 
+impl Takes {
+    /// A type that compares values as the column does.
+    pub(super) fn affinity(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Integer => "INTEGER",
+            Self::Number | Self::Moment | Self::Word => "NUMERIC",
+            Self::Anything => "BLOB",
+        }
+    }
+}
+
 /// Whether items of a type may go into a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fit {

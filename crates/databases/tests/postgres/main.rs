@@ -8,6 +8,7 @@ mod checks;
 mod increments;
 mod ledger;
 mod lost_answers;
+mod modes;
 mod server;
 mod units;
 mod values;

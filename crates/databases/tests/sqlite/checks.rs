@@ -115,11 +115,36 @@ async fn what_does_not_fit_fails_with_a_hint() {
         ),
         (
             increment("t", &["name", "n"], &[]),
-            "t: key (name, n) is unique: t: an increment needs a key and something to add",
+            "t: key (name, n): t: mode increment needs a column beside its key",
         ),
         (
-            Write { mode: Mode::Upsert, ..into_t(&[]) },
-            "t: mode upsert: mode upsert is not there yet for table t",
+            Write {
+                mode: Mode::Increment,
+                key: vec!["name".into()],
+                ..insert("t", &["n", "name"])
+            },
+            "t: key (name): t: an increment writes its key, then what it adds",
+        ),
+        (Write { mode: Mode::Upsert, ..into_t(&[]) }, "t: key (): t: mode upsert needs a key"),
+        (
+            Write { mode: Mode::Upsert, key: vec!["name".into()], ..into_t(&[("n", "n")]) },
+            "t: key (name) is unique: t has no unique constraint over (name)",
+        ),
+        (
+            Write { mode: Mode::Ignore, key: vec!["n".into()], ..into_t(&[("n", "n")]) },
+            "t: key (n) is unique: t has no unique constraint over (n)",
+        ),
+        (
+            Write { mode: Mode::Ignore, key: vec!["n".into()], ..insert("t", &["n"]) },
+            "t.name: t.name is NOT NULL, and the write leaves it out",
+        ),
+        (
+            Write { mode: Mode::Update, key: vec!["id".into()], ..into_t(&[]) },
+            "t: key (id): t: the key id is not among the columns",
+        ),
+        (
+            Write { mode: Mode::Delete, key: vec!["name".into()], ..into_t(&[("n", "n")]) },
+            "t: key (name): t: mode delete takes its key and no other column",
         ),
     ];
     let shop = Shop::untouched(SCHEMA).await;

@@ -6,6 +6,7 @@
 mod catalog;
 mod checks;
 mod ledger;
+mod modes;
 mod support;
 mod units;
 mod values;

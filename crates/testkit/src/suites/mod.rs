@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod ledger;
+pub mod modes;
 pub mod sink;
 pub mod source;
 
@@ -81,6 +82,33 @@ macro_rules! increment_suite {
             sums_are_exact_over_units_and_within_one
             a_refused_unit_adds_nothing
             split_units_add_the_same
+        }
+    };
+}
+
+/// The tests of the modes that find rows by a key, for an async function that
+/// gives a fresh `Box<dyn TestTarget>` with the tables of
+/// [`stock`](crate::stock) in it.
+#[macro_export]
+macro_rules! modes_suite {
+    ($fresh:path) => {
+        $crate::cases! { modes, $fresh:
+            ignored_rows_stay_and_are_counted
+            a_duplicate_adds_nothing
+            any_cut_finds_the_same_duplicates
+            a_known_row_is_no_known_item
+            an_upsert_makes_and_changes
+            the_last_row_of_a_key_stays_in_any_cut
+            the_first_row_of_a_key_stays
+            the_rows_of_a_key_are_summed
+            repeated_keys_are_rejected
+            an_update_changes_what_is_there
+            a_delete_removes_what_is_there
+            a_null_in_a_key_is_refused
+            writes_follow_each_other
+            a_refused_unit_changes_nothing_in_any_mode
+            many_rows_are_found
+            checks_pass_in_every_mode
         }
     };
 }
