@@ -10,8 +10,7 @@
 use std::path::Path;
 
 use kiln::typed::{self, Outcome, TypedMapper};
-use kiln::{Duplicates, Fault, Job, Mode, TableName, Write};
-use kiln_databases::Script;
+use kiln::{Fault, Job, Write};
 use kiln_files::{Column, ColumnType, CsvOptions, CsvSource};
 use serde::{Deserialize, Serialize};
 
@@ -27,54 +26,40 @@ struct Sale {
     number: i64,
     invoice_no: String,
     quantity: i64,
-    sold_so_far: i64,
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct Till {
-    number: i64,
-    sold: i64,
-}
+struct Numbering(i64);
 
-impl TypedMapper for Till {
+impl TypedMapper for Numbering {
     type In = Line;
     type Out = Sale;
 
     fn map(&mut self, Line { invoice_no, quantity }: Line) -> Outcome<Sale> {
-        if invoice_no.starts_with('C') {
-            return Outcome::Filter;
-        }
         if quantity <= 0 {
             return Outcome::Fail(format!("{quantity} pieces can't be sold"));
         }
-        self.number += 1;
-        self.sold += quantity;
-        Outcome::Give(Sale { number: self.number, invoice_no, quantity, sold_so_far: self.sold })
+        self.0 += 1;
+        Outcome::Give(Sale { number: self.0, invoice_no, quantity })
     }
 }
 
-/// Reads sales from a CSV file and writes them, numbered, to a database.
+/// Numbers the sales in a CSV file and writes them to the table `sales`.
 pub async fn job(file: &Path, url: &str) -> kiln::Result<Job> {
     let columns = vec![Column::new("Quantity", ColumnType::Int)];
     let source = CsvSource::open(file, &CsvOptions { columns, ..CsvOptions::default() })?;
-    let sql = "CREATE TABLE IF NOT EXISTS sales (number INTEGER PRIMARY KEY, \
-               invoice_no TEXT NOT NULL, quantity INTEGER NOT NULL, sold_so_far INTEGER NOT NULL);";
-    let script = Script { name: "sales".into(), sql: sql.into() };
-    let database = kiln_databases::connect(url, Some(script)).await?;
+    let database = kiln_databases::connect(url, Some(TABLES.into())).await?;
     database.set_up().await?;
-    let write = Write {
-        table: TableName::parse("sales")?,
-        mode: Mode::Insert,
-        columns: Vec::new(), // all of Sale's
-        key: Vec::new(),
-        on_duplicate: Duplicates::default(),
-    };
     Ok(Job::new("sales", Box::new(source), database.sink(), database.ledger())
-        .map(typed::mapper(Till::default())?)
-        .write(write))
+        .map(typed::mapper(Numbering::default())?)
+        .write(Write::insert("sales")?))
 }
 
+const TABLES: &str = "CREATE TABLE IF NOT EXISTS sales \
+                      (number INTEGER PRIMARY KEY, invoice_no TEXT NOT NULL, quantity INTEGER);";
+
 #[tokio::main]
+#[allow(clippy::print_stdout)]
 async fn main() -> kiln::Result<()> {
     let [file, url] = std::env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| {
         Fault::config("two arguments are needed").with_hint("the file and the database's URL")

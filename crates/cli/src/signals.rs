@@ -6,19 +6,20 @@ use kiln_core::Fault;
 use kiln_jobfile::Problem;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{exit, output};
+use crate::exit;
 
 /// Watches for signals as long as the process lives. The first one lets the run
 /// finish the chunk in hand; at the second the process is gone at once, and the
-/// database rolls back what was not committed.
-pub(crate) fn watch(stopper: Stopper) -> Result<(), Problem> {
+/// database rolls back what was not committed. At the first one `tell` is called
+/// as well.
+pub(crate) fn watch(stopper: Stopper, tell: impl FnOnce() + Send + 'static) -> Result<(), Problem> {
     let no_signals = |e| Problem::from(Fault::io("signals can't be watched", e));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     tokio::spawn(async move {
         next(&mut terminate, &mut interrupt).await;
         stopper.stop();
-        output::notice("stopping when the chunk in hand is written; once more to stop at once");
+        tell();
         std::process::exit(next(&mut terminate, &mut interrupt).await);
     });
     Ok(())

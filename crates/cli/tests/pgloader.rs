@@ -2,6 +2,8 @@
 //! the table must hold exactly the rows that pgloader says, and what is not in
 //! it must be a dead letter.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use std::fs;

@@ -45,6 +45,10 @@ pub enum Event {
     },
     /// An item failed, and its dead letter is committed.
     ItemFailed(Arc<DeadLetter>),
+    /// A unit would take the run over its limit of failed items, and is not
+    /// committed: its failed items are no dead letters yet, and come again when
+    /// the run is resumed.
+    LimitReached(Arc<[DeadLetter]>),
     /// A unit was refused for an item's fault, and is taken apart.
     Isolating {
         /// The unit.

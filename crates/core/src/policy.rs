@@ -42,7 +42,8 @@ impl FailureLimit {
                 format!("{failed} of {read} items failed; the limit is {limit}"),
             )
             .with_hint(
-                "see the dead letters; mend the job or raise [limits] failed, then run again",
+                "the last chunk was not committed: mend the job, or raise [limits] failed, and run \
+                 again; its items are read anew",
             )),
         }
     }

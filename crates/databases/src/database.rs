@@ -45,6 +45,13 @@ pub struct Script {
     pub sql: String,
 }
 
+/// SQL that stands in a program.
+impl From<&str> for Script {
+    fn from(sql: &str) -> Self {
+        Self { name: "set-up script".to_owned(), sql: sql.to_owned() }
+    }
+}
+
 /// The database that a URL names: `sqlite:path`, `sqlite::memory:`,
 /// `postgres://…` or `postgresql://…`.
 ///

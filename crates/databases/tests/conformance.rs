@@ -91,4 +91,25 @@ mod postgres {
     }
 
     suites!();
+
+    /// PostgreSQL looks for tables first in the schema of the user's own name;
+    /// the ledger's is called kiln, and so may a user be.
+    #[tokio::test]
+    async fn a_user_called_as_the_ledgers_schema_has_one_set_of_tables() {
+        let plain = Arc::new(kiln_testkit::postgres().await);
+        let role = "DO $$ BEGIN
+            IF to_regrole('kiln') IS NULL THEN CREATE ROLE kiln SUPERUSER LOGIN; END IF;
+            EXCEPTION WHEN unique_violation OR duplicate_object THEN NULL; END $$";
+        plain.execute(role).await;
+        let (_, server) = plain.url.split_once('@').unwrap();
+        let url = format!("postgres://kiln@{server}");
+        for _ in 0..2 {
+            let script = Script { name: "tables.sql".into(), sql: notes::POSTGRES.into() };
+            let database = connect(&url, Some(script)).await.unwrap();
+            database.set_up().await.unwrap();
+            database.ledger().prepare().await.unwrap();
+        }
+        let tables = "SELECT count(*) FROM pg_class WHERE relname = 'notes'";
+        assert_eq!(plain.value(tables).await, "1");
+    }
 }

@@ -11,9 +11,11 @@ use kiln_core::{Failure, Fault, Refusal, Rejection, Result, Stage, Unit};
 /// is asked to name them all.
 const NAMED_FIRST: u32 = 3;
 
-/// From this share of bad items on, the rest goes item by item: bisection
-/// would take more tries than there are items.
-const DENSE: f64 = 0.1;
+/// Where more than this share of the items is bad, and a few more so that a
+/// chance cluster does not decide, the rest goes item by item: bisection would
+/// take more tries than there are items.
+const DENSE: f64 = 0.125;
+const CHANCE: f64 = 4.0;
 
 /// What isolation has found out about the unit it began with.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,7 +36,7 @@ impl Findings {
     }
 
     fn dense(&self) -> bool {
-        self.settled >= 16 && self.bad as f64 > DENSE * self.settled as f64
+        self.bad as f64 > DENSE * self.settled as f64 + CHANCE
     }
 }
 

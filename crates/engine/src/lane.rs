@@ -91,7 +91,9 @@ impl LaneRunner {
         loop {
             self.fill(&mut units).await;
             if self.queue.is_empty() {
-                return Ok(());
+                // Asked to stop, it takes no more units, though some may wait.
+                let all_came = units.is_closed() && units.is_empty();
+                return if all_came { Ok(()) } else { Err(stopped()) };
             }
             if self.in_flight == 0 && self.stop.is_requested() {
                 return Err(stopped());
@@ -145,6 +147,8 @@ impl LaneRunner {
                 if self.in_flight > 0 {
                     break;
                 }
+                let letters = work.unit.dead_letters.as_slice().into();
+                self.events.emit(&Event::LimitReached(letters));
                 return Err(over);
             }
             work.since.get_or_insert_with(Instant::now);

@@ -23,7 +23,8 @@ pub struct Report {
     pub resumed: bool,
     /// What it has counted, over all its tries, as the ledger has it.
     pub counts: Counts,
-    /// The first items that failed.
+    /// The first items that failed: dead letters, then those for which the run
+    /// stopped at its limit, which are none yet.
     pub failed_items: Vec<FailedItem>,
     /// Units committed by this try.
     pub chunks: u64,

@@ -80,6 +80,7 @@ async fn start_and_run(job: &mut Job, report: &mut Report) -> Result<()> {
 
     let totals = tally.totals();
     (report.chunks, report.retries) = (totals.chunks, totals.retries);
+    report.failed_items = tally.over_limit();
     let counts = totals.counts;
     report.status = match &ended {
         Ok(()) => status_of(&counts),
@@ -148,7 +149,10 @@ async fn fill(ledger: &dyn Ledger, report: &mut Report) -> Result<()> {
     let Some(run) = report.run.clone() else { return Ok(()) };
     report.counts = counts_of(ledger, &run).await?;
     let letters = ledger.dead_letters(&run, MAIN, 0, FAILED_ITEMS).await?;
-    report.failed_items = letters.into_iter().map(FailedItem::from).collect();
+    let mut failed: Vec<FailedItem> = letters.into_iter().map(FailedItem::from).collect();
+    failed.append(&mut report.failed_items);
+    failed.truncate(FAILED_ITEMS);
+    report.failed_items = failed;
     Ok(())
 }
 

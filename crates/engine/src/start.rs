@@ -1,5 +1,7 @@
 //! Which run a start works on: a new one, one to be resumed, or none.
 
+use std::sync::Arc;
+
 use kiln_core::{
     Claim, Counts, Fault, Fingerprint, Kind, NewRun, Owner, Result, RunId, RunRecord, RunState,
 };
@@ -34,8 +36,11 @@ const ACCEPTABLE: [&str; 2] = ["size", "content"];
 /// | complete, other input | a new run |
 /// | open, and its owner lives | [`Kind::Held`] |
 /// | open | resumed; with `again` abandoned, and a new run |
-pub(crate) async fn start(job: &Job) -> Result<Start> {
-    let ledger = job.ledger.as_ref();
+///
+/// The job is borrowed mutably only because a source need not be `Sync`: a
+/// shared borrow would keep the run from being spawned.
+pub(crate) async fn start(job: &mut Job) -> Result<Start> {
+    let ledger = Arc::clone(&job.ledger);
     let me = owner::this_process();
     let new = NewRun {
         id: RunId(uuid::Uuid::now_v7().simple().to_string()),
@@ -52,7 +57,7 @@ pub(crate) async fn start(job: &Job) -> Result<Start> {
             }
             if job.options.again {
                 if !ledger.abandon(&old.start.id, old.epoch).await? {
-                    return Err(held_by_somebody(job));
+                    return Err(faster(job).await);
                 }
                 create(job, &new, &me).await
             } else {
@@ -71,20 +76,26 @@ pub(crate) async fn start(job: &Job) -> Result<Start> {
     }
 }
 
-async fn create(job: &Job, new: &NewRun, me: &Owner) -> Result<Start> {
+async fn create(job: &mut Job, new: &NewRun, me: &Owner) -> Result<Start> {
     match job.ledger.create(new, me, job.options.lease).await? {
         Some(claim) => Ok(Start::Claimed { claim, resumed: None, changes: Vec::new() }),
-        None => Err(held_by_somebody(job)),
+        None => Err(faster(job).await),
     }
 }
 
-async fn resume(job: &Job, new: &NewRun, old: RunRecord, me: &Owner, dead: bool) -> Result<Start> {
+async fn resume(
+    job: &mut Job,
+    new: &NewRun,
+    old: RunRecord,
+    me: &Owner,
+    dead: bool,
+) -> Result<Start> {
     let mut changes = source_changes(job, &old.start.source, &new.source)?;
     changes.extend(describe("the job", &old.start.definition, &new.definition));
     let lease = job.options.lease;
     match job.ledger.claim(&old.start.id, old.epoch, me, lease, dead).await? {
         Some(claim) => Ok(Start::Claimed { claim, resumed: Some(old.counts), changes }),
-        None => Err(held_by_somebody(job)),
+        None => Err(faster(job).await),
     }
 }
 
@@ -140,7 +151,12 @@ fn held(record: &RunRecord) -> Fault {
     .with_hint("wait for it; if that process is gone, its lease runs out by itself")
 }
 
-fn held_by_somebody(job: &Job) -> Fault {
-    Fault::new(Kind::Held, format!("another start of job {} was faster", job.name))
-        .with_hint("wait for it to end, then run again")
+/// The fault of a start that came too late: it names who was faster.
+async fn faster(job: &mut Job) -> Fault {
+    match job.ledger.newest(&job.name, &job.parameters).await {
+        Ok(Some(record)) if record.state == RunState::Running => held(&record),
+        Ok(_) => Fault::new(Kind::Held, format!("another start of job {} was faster", job.name))
+            .with_hint("wait for it to end, then run again"),
+        Err(fault) => fault,
+    }
 }

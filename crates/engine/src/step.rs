@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Checkpoint, ChunkLimits, Counts, Event, Events, Fault, LaneKey, Ledger, Mapper, Result, RunId,
-    Unit,
+    Checkpoint, ChunkLimits, Counts, Event, Events, Fault, Items, LaneKey, Ledger, Mapped, Mapper,
+    Result, RunId, Unit,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -55,7 +55,7 @@ pub(crate) async fn run(job: &mut Job, context: &Context) -> Result<u64> {
     // In a set, so that the lane ends with this future, whatever ends it.
     let mut lanes = JoinSet::new();
     lanes.spawn(lane.run(receiver));
-    let reader = Reader { job, router, limits: chunk, context };
+    let reader = Reader { job, router, limits: chunk, retry: Retry::new(retry), context };
     let read = reader.run(from, sender).await;
     while let Some(ended) = lanes.join_next().await {
         // If the lane failed, the reader only saw that nobody listens any more.
@@ -68,6 +68,7 @@ struct Reader<'a> {
     job: &'a mut Job,
     router: Router,
     limits: ChunkLimits,
+    retry: Retry,
     context: &'a Context,
 }
 
@@ -95,9 +96,26 @@ impl Reader<'_> {
         let Some(chunk) = self.job.source.next(&self.limits).await? else { return Ok(None) };
         let progress = self.job.source.progress();
         self.context.events.emit(&Event::ChunkRead { progress });
-        let mapped = self.job.mapper.map(chunk.items.clone()).await?;
+        let mapped = self.map(&chunk.items, start).await?;
         let end = Checkpoint { position: chunk.end.clone(), state: self.job.mapper.save() };
         self.router.unit(start.clone(), end, &chunk, mapped).map(Some)
+    }
+
+    /// Maps a chunk, again where the moment was at fault. A mapper in front of
+    /// the one that failed has mapped the chunk already, so all go back to where
+    /// they were.
+    async fn map(&mut self, items: &Items, start: &Checkpoint) -> Result<Mapped> {
+        let Context { events, stop, .. } = self.context;
+        loop {
+            match self.job.mapper.map(items.clone()).await {
+                Ok(mapped) => {
+                    self.retry.reset();
+                    return Ok(mapped);
+                }
+                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+            }
+            self.job.mapper.restore(start.state.as_deref())?;
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a run has counted so far, read off its events.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kiln_core::{Counts, Event, Observer};
+
+use crate::report::FailedItem;
 
 /// The counters of a run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,21 +19,29 @@ pub(crate) struct Totals {
 
 /// Keeps the counters: one more observer of the stream.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<Totals>);
+pub(crate) struct Tally {
+    totals: Mutex<Totals>,
+    over_limit: Mutex<Vec<FailedItem>>,
+}
 
 impl Tally {
     pub(crate) fn totals(&self) -> Totals {
-        *self.lock()
+        *lock(&self.totals)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Totals> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The failed items for which the run stopped at its limit.
+    pub(crate) fn over_limit(&self) -> Vec<FailedItem> {
+        lock(&self.over_limit).clone()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Observer for Tally {
     fn observe(&self, event: &Event) {
-        let mut totals = self.lock();
+        let mut totals = lock(&self.totals);
         match event {
             Event::RunStarted { resumed: Some(counts), .. } => totals.counts = *counts,
             Event::Committed { counts, .. } => {
@@ -39,6 +49,9 @@ impl Observer for Tally {
                 totals.chunks += 1;
             }
             Event::Retry { .. } => totals.retries += 1,
+            Event::LimitReached(letters) => {
+                *lock(&self.over_limit) = letters.iter().cloned().map(FailedItem::from).collect();
+            }
             _ => {}
         }
     }

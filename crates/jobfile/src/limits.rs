@@ -16,7 +16,7 @@ const SAMPLE: u64 = 1_000;
 
 /// How a job runs, as its file says.
 pub(crate) fn options(job: &JobFile) -> Result<Options, Problem> {
-    one_lane(job)?;
+    lanes(job)?;
     Ok(Options {
         chunk: chunk(job)?,
         limit: failure_limit(job)?,
@@ -88,11 +88,13 @@ fn retry(job: &JobFile) -> Result<RetryPolicy, Problem> {
     Ok(policy)
 }
 
-fn one_lane(job: &JobFile) -> Result<(), Problem> {
+/// The most lanes that are wanted; the engine uses one so far, which is within
+/// any such bound.
+fn lanes(job: &JobFile) -> Result<(), Problem> {
     match &job.spec().limits.lanes {
-        Some(lanes) if whole(job, lanes)? != 1 => {
-            let hint = "leave it out, or write lanes = 1";
-            Err(not_there_yet(job.text(), lanes.span(), "more than one lane", hint))
+        Some(lanes) if whole(job, lanes)? == 0 => {
+            let fault = Fault::config("without a lane nothing is written");
+            Err(job.problem(lanes.span(), fault.with_hint("write 1 or more, or leave it out")))
         }
         _ => Ok(()),
     }

@@ -51,6 +51,10 @@ pub(crate) fn script(job: &JobFile) -> Result<Option<Script>, Problem> {
                 return Err(job.problem(setup.span(), fault));
             }
             let kind = kind(job.target_url());
+            if !KINDS.contains(&kind) {
+                // What is wrong with the URL is said when it is opened.
+                return Ok(None);
+            }
             scripts.get(kind).ok_or_else(|| {
                 let fault = Fault::config(format!("there is no set-up script for {kind}"))
                     .with_hint(format!("add {kind} = \"…\" to setup"));

@@ -132,7 +132,6 @@ async fn what_is_not_there_yet_is_refused_by_its_name() {
     let cases = [
         ("items = 10", "items = \"auto\"".to_owned()),
         ("failed = \"5%\"", "rate = \"5000/s\"".to_owned()),
-        ("failed = \"5%\"", "lanes = 2".to_owned()),
         ("[chunk]", format!("{matching}fuzzy = {{ name = \"name\", at_least = 0.9 }}\n[chunk]")),
         ("[chunk]", "[[step]]\nname = \"one\"\n[chunk]".to_owned()),
         ("\"in.csv\"", "\"in.parquet\"".to_owned()),

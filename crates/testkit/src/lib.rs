@@ -3,7 +3,7 @@
 //! The obligations of kiln's contracts stand in their rustdoc; here they are
 //! tests, written once and run by every implementation:
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh() -> Box<dyn TestTarget> { … }
 //! mod sink { kiln_testkit::sink_suite!(super::fresh); }
 //! mod ledger { kiln_testkit::ledger_suite!(super::fresh); }

@@ -111,7 +111,7 @@ async fn work(
         }
     }
     let (stopper, stop) = Stop::new();
-    signals::watch(stopper)?;
+    signals::watch(stopper, stopping(args, screen))?;
     let mut built = job.build().await?;
     built.options.again = args.again;
     built.options.accept_changed_input = args.accept_changed_input;
@@ -119,6 +119,17 @@ async fn work(
     built.database.set_up().await?;
     let runnable = built.job.options(built.options).stop_on(stop).observe(Arc::clone(meter) as _);
     Ok(runnable.observe(Arc::new(Log::default())).run().await)
+}
+
+/// Says, where somebody may read it, that the run was asked to stop.
+fn stopping(args: &RunArgs, screen: &Screen) -> impl FnOnce() + Send + 'static {
+    const STOPPING: &str = "stopping when the chunk in hand is written; once more to stop at once";
+    let (screen, quiet, format) = (screen.clone(), args.quiet, args.log_format);
+    move || match format {
+        Format::Json => tracing::warn!("{STOPPING}"),
+        Format::Text if quiet => {}
+        Format::Text => screen.beside(|| output::notice(STOPPING)),
+    }
 }
 
 impl Ended {

@@ -2,6 +2,7 @@
 
 // Each test file uses what it needs of it.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -85,7 +85,9 @@ impl PostgresLane {
                 // takes the driver's connection with it; then ROLLBACK fails,
                 // and the server rolls back by itself.
                 self.usable = self.client.batch_execute("ROLLBACK").await.is_ok();
-                return Settled::Refused(refusal);
+                // Rows that another runner has written already are no item's fault.
+                let fenced = if self.usable { self.fenced().await } else { None };
+                return Settled::Refused(fenced.map_or(refusal, Refusal::from));
             }
         };
         crash_point("commit");
@@ -180,6 +182,22 @@ impl PostgresLane {
     }
 
     async fn why_not_moved(&self, unit: &Unit) -> Fault {
+        match self.look().await {
+            Err(fault) => fault,
+            Ok(done) => {
+                let (from, to) = (unit.span.from, unit.span.to);
+                Fault::bug(format!("the unit ({from}, {to}] does not follow the mark at {done}"))
+            }
+        }
+    }
+
+    /// The fault of a lane that was taken over, if it was.
+    async fn fenced(&self) -> Option<Fault> {
+        self.look().await.err().filter(|fault| fault.kind() == Kind::Fenced)
+    }
+
+    /// How far the mark is; an error if it is another lane's.
+    async fn look(&self) -> Result<u64> {
         let LaneKey { run, step, lane, epoch } = &self.key;
         let mark = self
             .client
@@ -187,17 +205,17 @@ impl PostgresLane {
                 "SELECT epoch, done FROM kiln.marks WHERE run = $1 AND step = $2 AND lane = $3",
                 &[(&run.0, Type::TEXT), (step, Type::TEXT), (&i64::from(*lane), Type::INT8)],
             )
-            .await;
-        let (theirs, done) = match mark.as_deref() {
-            Err(error) => return own_fault(error),
-            Ok([row]) => (row.get::<_, i64>(0), row.get::<_, i64>(1)),
-            Ok(_) => return Fault::bug(format!("the mark of run {run}, step {step} is gone")),
+            .await
+            .map_err(|e| own_fault(&e))?;
+        let [row] = mark.as_slice() else {
+            return Err(Fault::bug(format!("the mark of run {run}, step {step} is gone")));
         };
-        if theirs.unsigned_abs() != *epoch {
-            return Claim { run: run.clone(), epoch: *epoch }.fenced();
+        let [theirs, done] = [0, 1].map(|i| row.get::<_, i64>(i).unsigned_abs());
+        if theirs == *epoch {
+            Ok(done)
+        } else {
+            Err(Claim { run: run.clone(), epoch: *epoch }.fenced())
         }
-        let (from, to) = (unit.span.from, unit.span.to);
-        Fault::bug(format!("the unit ({from}, {to}] does not follow the lane's mark at {done}"))
     }
 }
 

@@ -27,6 +27,15 @@ const SET_UP_LOCK: i64 = 0x6b69_6c6e_0001;
 const RUN_SCRIPT: &str = "SET LOCAL lock_timeout = '30s'; \
      DO $kiln$ BEGIN EXECUTE pg_catalog.current_setting('kiln.script'); END $kiln$";
 
+/// PostgreSQL looks first for a schema that is called like the user. For a user
+/// called like the ledger's schema that would be the ledger: the job's tables
+/// would be found in one place before the ledger is made and in another after.
+const LEAVE_LEDGER_OUT: &str = "\
+SELECT pg_catalog.set_config('search_path', coalesce(
+    (SELECT string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY n)
+     FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u (s, n)
+     WHERE s <> 'kiln'), ''), false)";
+
 /// A database on a server.
 pub(super) struct Server {
     config: Config,
@@ -81,6 +90,9 @@ impl Server {
                 tracing::debug!(error = %fault(&error), "a connection to PostgreSQL ended");
             }
         });
+        if self.config.get_user() == Some("kiln") {
+            client.batch_execute(LEAVE_LEDGER_OUT).await.map_err(|e| fault(&e))?;
+        }
         Ok(client)
     }
 

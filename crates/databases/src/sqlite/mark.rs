@@ -93,18 +93,28 @@ pub(super) fn advance(
     if changed == 1 { Ok(()) } else { Err(why_not(connection, lane, unit)?.into()) }
 }
 
-/// Why the mark did not move.
-fn why_not(connection: &Connection, lane: &LaneKey, unit: &Unit) -> Result<Fault> {
-    let there: Option<(u64, u64)> = connection
+/// The epoch of the mark, and how far it is.
+fn look(connection: &Connection, lane: &LaneKey) -> Result<Option<(u64, u64)>> {
+    connection
         .query_row(
             "SELECT epoch, done FROM kiln_marks WHERE run = ?1 AND step = ?2 AND lane = ?3",
             params![lane.run.0, lane.step, lane.lane],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()
-        .map_err(at(PLACE))?;
+        .map_err(at(PLACE))
+}
+
+/// The fault of a lane that was taken over, if it was.
+pub(super) fn fenced_off(connection: &Connection, lane: &LaneKey) -> Option<Fault> {
+    let (epoch, _) = look(connection, lane).ok()??;
+    (epoch > lane.epoch).then(|| fenced(lane))
+}
+
+/// Why the mark did not move.
+fn why_not(connection: &Connection, lane: &LaneKey, unit: &Unit) -> Result<Fault> {
     let LaneKey { run, step, lane: number, .. } = lane;
-    Ok(match there {
+    Ok(match look(connection, lane)? {
         Some((epoch, _)) if epoch > lane.epoch => fenced(lane),
         Some((_, done)) => Fault::bug(format!(
             "run {run}, step {step}, lane {number}: a unit begins at {}, but the mark is at {done}: \

@@ -19,8 +19,11 @@ pub(super) fn commit(session: &mut Session, lane: &LaneKey, plans: &Plans, unit:
         Ok(connection) => connection,
         Err(fault) => return Settled::Refused(fault.into()),
     };
-    let settled = try_commit(connection, &place, lane, plans, unit)
-        .unwrap_or_else(|refusal| Settled::Refused(at_place(refusal, &place)));
+    let settled = try_commit(connection, &place, lane, plans, unit).unwrap_or_else(|refusal| {
+        // Rows that another runner has written already are no item's fault.
+        let fenced = mark::fenced_off(connection, lane).map(Refusal::from);
+        Settled::Refused(fenced.unwrap_or_else(|| at_place(refusal, &place)))
+    });
     // A connection that could not even roll back is of no more use, nor is one
     // that could not tell how a COMMIT ended.
     if !connection.is_autocommit() || matches!(settled, Settled::Unknown(_)) {

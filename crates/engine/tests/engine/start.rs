@@ -45,6 +45,13 @@ async fn b7_a_complete_run_is_not_run_again() {
 }
 
 #[tokio::test]
+async fn a_run_can_be_spawned() {
+    let target = MemoryTarget::new();
+    let run = tokio::spawn(job(&target, numbers(5), 2).run());
+    assert_eq!(run.await.unwrap().status, Status::Success);
+}
+
+#[tokio::test]
 async fn b7_again_and_other_parameters_and_other_input_start_new_runs() {
     let target = MemoryTarget::new();
     let starts = [

@@ -62,6 +62,7 @@ macro_rules! sink_suite {
             a_unit_is_never_committed_twice
             units_behind_a_refused_one_do_not_commit
             a_taken_lane_commits_nothing_more
+            a_taken_lane_is_fenced_before_its_items_are_judged
             an_older_epoch_can_not_open
             an_opened_lane_tells_the_true_mark
             lanes_and_steps_and_runs_have_marks_of_their_own

@@ -314,6 +314,19 @@ pub async fn a_taken_lane_commits_nothing_more(target: &Target) {
     assert_eq!(mark(target, &run).await.done, 6);
 }
 
+/// The same where its rows and dead letters are in the target already, from the
+/// new holder: it is fenced, and no item is at fault.
+pub async fn a_taken_lane_is_fenced_before_its_items_are_judged(target: &Target) {
+    let (run, mut old) = lane(target).await;
+    let other = target.again().await;
+    let (mut new, _) = open(&*other, &key(&run, 0, 2), &[insert_notes()]).await;
+    for (from, fates) in [(0, &MIXED[..]), (5, &[Fate::Failed]), (6, &[Fate::Write])] {
+        commit(&mut new, &note_unit(from, fates)).await;
+        let refusal = refuse(&mut old, &note_unit(from, fates)).await;
+        assert_eq!(refusal.fault.kind(), Kind::Fenced, "{:?}", refusal.fault);
+    }
+}
+
 /// Who comes with a lower epoch does not get the lane.
 pub async fn an_older_epoch_can_not_open(target: &Target) {
     let (run, _) = lane(target).await;
