@@ -22,7 +22,7 @@ macro_rules! cases {
 }
 
 /// The tests of a [`Source`](kiln_core::Source), for an async function that
-/// gives a boxed [`Make`](suites::source::Make): the way to open the same source again and again.
+/// gives a boxed `suites::source::Make`: the way to open the same source again and again.
 /// It must hold 12 items or more.
 #[macro_export]
 macro_rules! source_suite {
