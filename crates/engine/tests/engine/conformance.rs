@@ -30,7 +30,7 @@ impl TestTarget for Memory {
     }
 
     fn catalog(&self, _: CatalogSpec) -> Arc<dyn Catalog> {
-        unimplemented!("there is no catalog in memory")
+        panic!("a target in memory has no catalog")
     }
 
     async fn rows(&self, table: &str) -> Vec<Row> {
