@@ -24,6 +24,10 @@ pub enum Event {
     StepStarted {
         /// Its name.
         step: String,
+        /// Which one it is of the job's steps, counted from 1.
+        place: usize,
+        /// How many steps the job has.
+        of: usize,
         /// What it reads.
         source: String,
     },

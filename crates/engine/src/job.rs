@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
-use async_trait::async_trait;
 use kiln_core::{
-    ChunkLimits, Events, FailureLimit, Fault, Fingerprint, Items, Ledger, Mapped, Mapper, Observer,
-    Result, RetryPolicy, RunId, Sink, Source, Write, WriteColumn,
+    ChunkLimits, Events, FailureLimit, Fingerprint, Ledger, Mapper, Observer, RetryPolicy, Sink,
+    Source, Write, WriteColumn,
 };
 
+use crate::chain::Chain;
 use crate::report::Report;
 use crate::stop::Stop;
+
+/// The name of the step of a job that has only one.
+pub(crate) const MAIN: &str = "main";
 
 /// How a job runs.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// When a chunk is full.
     pub chunk: ChunkLimits,
-    /// How many items may fail.
+    /// How many items of a step may fail.
     pub limit: FailureLimit,
     /// How transient faults are tried again.
     pub retry: RetryPolicy,
@@ -44,44 +47,36 @@ impl Default for Options {
     }
 }
 
-/// A job: where items come from, what becomes of them, where they go.
-pub struct Job {
+/// A step of a job: where its items come from, what becomes of them, where they
+/// go.
+pub struct Step {
     pub(crate) name: String,
-    pub(crate) parameters: String,
-    pub(crate) definition: Fingerprint,
+    pub(crate) needs: Vec<String>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) mapper: Chain,
     pub(crate) writes: Vec<Write>,
-    pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) ledger: Arc<dyn Ledger>,
-    pub(crate) options: Options,
-    pub(crate) events: Events,
-    pub(crate) stop: Stop,
+    pub(crate) options: Option<Options>,
 }
 
-impl Job {
-    /// A job of this name: reads `source`, writes to `sink`, keeps its book in
-    /// `ledger`. For rows and marks to commit together the ledger is that of
-    /// the sink's database.
-    pub fn new(
-        name: impl Into<String>,
-        source: Box<dyn Source>,
-        sink: Arc<dyn Sink>,
-        ledger: Arc<dyn Ledger>,
-    ) -> Self {
+impl Step {
+    /// A step of this name (letters, digits, `_`, `-` and `.`) that reads
+    /// `source`.
+    pub fn new(name: impl Into<String>, source: Box<dyn Source>) -> Self {
         Self {
             name: name.into(),
-            parameters: String::new(),
-            definition: Fingerprint::default(),
+            needs: Vec::new(),
             mapper: Chain::new(source.schema()),
             source,
             writes: Vec::new(),
-            sink,
-            ledger,
-            options: Options::default(),
-            events: Events::new(),
-            stop: Stop::never(),
+            options: None,
         }
+    }
+
+    /// It begins when the step of this name is complete.
+    #[must_use]
+    pub fn needs(mut self, step: impl Into<String>) -> Self {
+        self.needs.push(step.into());
+        self
     }
 
     /// One more mapper, behind those there are.
@@ -99,6 +94,124 @@ impl Job {
         self
     }
 
+    /// How it runs, where that is not as its job does. What concerns the run as
+    /// a whole (`lease`, `again`, `accept_changed_input`) is the job's to say.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = Some(options);
+        self
+    }
+
+    /// The columns of items behind the last mapper.
+    pub fn schema(&self) -> SchemaRef {
+        self.mapper.schema()
+    }
+
+    /// The writes with their columns filled in: an empty list of columns stands
+    /// for all of the item's.
+    pub fn resolved_writes(&self) -> Vec<Write> {
+        let schema = self.schema();
+        let all = |mut write: Write| {
+            if write.columns.is_empty() {
+                let column =
+                    |name: &String| WriteColumn { column: name.clone(), from: name.clone() };
+                write.columns = schema.fields().iter().map(|f| column(f.name())).collect();
+            }
+            write
+        };
+        self.writes.iter().cloned().map(all).collect()
+    }
+}
+
+/// A job: its steps, the target they write to, the book that is kept of it.
+///
+/// Most jobs have one step, and are put together from [`Job::new`],
+/// [`map`](Job::map) and [`write`](Job::write). Several steps run one after
+/// another, each when those that it [needs](Step::needs) are complete, else in
+/// the order in which they were given:
+///
+/// ```no_run
+/// # use kiln::{Job, Ledger, Result, Sink, Source, Step, Write};
+/// # use std::sync::Arc;
+/// # async fn shop(artists: Box<dyn Source>, albums: Box<dyn Source>,
+/// #     sink: Arc<dyn Sink>, ledger: Arc<dyn Ledger>) -> Result<()> {
+/// let artist = Step::new("artist", artists).write(Write::insert("artist")?);
+/// let album = Step::new("album", albums).needs("artist").write(Write::insert("album")?);
+/// let report = Job::in_steps("shop", artist, sink, ledger).step(album).run().await;
+/// # Ok(()) }
+/// ```
+pub struct Job {
+    pub(crate) name: String,
+    pub(crate) parameters: String,
+    pub(crate) definition: Fingerprint,
+    /// At least one.
+    pub(crate) steps: Vec<Step>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) options: Options,
+    pub(crate) events: Events,
+    pub(crate) stop: Stop,
+}
+
+impl Job {
+    /// A job of one step, called `main`: reads `source`, writes to `sink`,
+    /// keeps its book in `ledger`. For rows and marks to commit together the
+    /// ledger is that of the sink's database.
+    pub fn new(
+        name: impl Into<String>,
+        source: Box<dyn Source>,
+        sink: Arc<dyn Sink>,
+        ledger: Arc<dyn Ledger>,
+    ) -> Self {
+        Self::in_steps(name, Step::new(MAIN, source), sink, ledger)
+    }
+
+    /// A job of several steps; more of them with [`step`](Self::step).
+    pub fn in_steps(
+        name: impl Into<String>,
+        first: Step,
+        sink: Arc<dyn Sink>,
+        ledger: Arc<dyn Ledger>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            parameters: String::new(),
+            definition: Fingerprint::default(),
+            steps: vec![first],
+            sink,
+            ledger,
+            options: Options::default(),
+            events: Events::new(),
+            stop: Stop::never(),
+        }
+    }
+
+    /// One more step.
+    #[must_use]
+    pub fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// One more mapper in the last step, behind those there are.
+    #[must_use]
+    pub fn map(self, mapper: Box<dyn Mapper>) -> Self {
+        self.in_last(|step| step.map(mapper))
+    }
+
+    /// One more write in the last step. Without columns it takes all that an
+    /// item has behind the last mapper.
+    #[must_use]
+    pub fn write(self, write: Write) -> Self {
+        self.in_last(|step| step.write(write))
+    }
+
+    fn in_last(mut self, change: impl FnOnce(Step) -> Step) -> Self {
+        let last = self.steps.pop().map(change);
+        self.steps.extend(last);
+        self
+    }
+
     /// What tells this run from others of the job. Secrets have no place here:
     /// it is stored.
     #[must_use]
@@ -108,6 +221,7 @@ impl Job {
     }
 
     /// What the job looks like, so that a resumed run can tell what changed.
+    /// Parts that belong to a step have its name and `: ` before theirs.
     #[must_use]
     pub fn definition(mut self, definition: Fingerprint) -> Self {
         self.definition = definition;
@@ -135,97 +249,11 @@ impl Job {
         self
     }
 
-    /// The columns of items behind the last mapper.
-    pub fn schema(&self) -> SchemaRef {
-        self.mapper.schema()
-    }
-
-    /// The writes with their columns filled in: an empty list of columns stands
-    /// for all of the item's.
-    pub fn resolved_writes(&self) -> Vec<Write> {
-        let schema = self.schema();
-        let all = |mut write: Write| {
-            if write.columns.is_empty() {
-                let column =
-                    |name: &String| WriteColumn { column: name.clone(), from: name.clone() };
-                write.columns = schema.fields().iter().map(|f| column(f.name())).collect();
-            }
-            write
-        };
-        self.writes.iter().cloned().map(all).collect()
-    }
-
     /// Runs it: starts a run, or goes on with one that did not finish.
     ///
     /// It never panics and has no error of its own: what went wrong is in the
     /// report.
     pub async fn run(self) -> Report {
         crate::run::run(self).await
-    }
-}
-
-/// Mappers one behind the other, as one mapper.
-pub struct Chain {
-    first: SchemaRef,
-    mappers: Vec<Box<dyn Mapper>>,
-}
-
-impl Chain {
-    /// No mapper yet: items of this schema pass as they are.
-    pub fn new(schema: SchemaRef) -> Self {
-        Self { first: schema, mappers: Vec::new() }
-    }
-
-    /// One more, behind the others.
-    pub fn push(&mut self, mapper: Box<dyn Mapper>) {
-        self.mappers.push(mapper);
-    }
-}
-
-#[async_trait]
-impl Mapper for Chain {
-    fn schema(&self) -> SchemaRef {
-        self.mappers.last().map_or_else(|| Arc::clone(&self.first), |m| m.schema())
-    }
-
-    fn begin(&mut self, run: &RunId) {
-        self.mappers.iter_mut().for_each(|m| m.begin(run));
-    }
-
-    async fn map(&mut self, items: Items) -> Result<Mapped> {
-        let mut all = Mapped { items, filtered: Vec::new(), failures: Vec::new() };
-        for mapper in &mut self.mappers {
-            let step = mapper.map(all.items).await?;
-            all.items = step.items;
-            all.filtered.extend(step.filtered);
-            all.failures.extend(step.failures);
-        }
-        all.filtered.sort_unstable();
-        all.failures.sort_by_key(|f| f.ordinal);
-        Ok(all)
-    }
-
-    /// The states of those that keep one, as a JSON array of byte arrays and
-    /// nulls; none if none keeps one.
-    fn save(&self) -> Option<Arc<[u8]>> {
-        let states: Vec<Option<Arc<[u8]>>> = self.mappers.iter().map(|m| m.save()).collect();
-        if states.iter().all(Option::is_none) {
-            return None;
-        }
-        let states: Vec<Option<&[u8]>> = states.iter().map(|s| s.as_deref()).collect();
-        serde_json::to_vec(&states).ok().map(Arc::from)
-    }
-
-    fn restore(&mut self, state: Option<&[u8]>) -> Result<()> {
-        let states: Vec<Option<Vec<u8>>> = match state {
-            None => vec![None; self.mappers.len()],
-            Some(bytes) => serde_json::from_slice(bytes)
-                .map_err(|e| Fault::config(format!("the saved state can't be read: {e}")))?,
-        };
-        if states.len() != self.mappers.len() {
-            return Err(Fault::config("the saved state is of a job with other mappers")
-                .with_hint("start a new run with --again"));
-        }
-        self.mappers.iter_mut().zip(&states).try_for_each(|(m, s)| m.restore(s.as_deref()))
     }
 }

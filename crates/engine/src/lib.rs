@@ -7,17 +7,21 @@
 //! the last one stopped.
 //!
 //! A [`Job`] is put together from a [`Source`], [`Mapper`]s, [`Write`]s, a
-//! [`Sink`] and a [`Ledger`], and [run](Job::run). The sinks and sources are in
+//! [`Sink`] and a [`Ledger`], and [run](Job::run); one that has several sources
+//! has several [`Step`]s. The sinks and sources are in
 //! crates of their own (`kiln-databases`, `kiln-files`); those in [`memory`]
 //! are for tests. Rust structs instead of Arrow batches: [`typed`].
 //!
 //! The words are those of [`kiln_core`], all exported again here.
 
+mod chain;
 mod isolate;
 mod job;
 mod lane;
 pub mod memory;
 mod owner;
+mod plan;
+mod record;
 mod report;
 mod retry;
 mod route;
@@ -29,7 +33,10 @@ mod tally;
 #[cfg(feature = "typed")]
 pub mod typed;
 
-pub use job::{Chain, Job, Options};
+pub use chain::Chain;
+pub use job::{Job, Options, Step};
 pub use kiln_core::*;
-pub use report::{FailedItem, Report};
+pub use plan::{Disorder, in_order};
+pub use record::{StepRecord, StepState, steps_of};
+pub use report::{FailedItem, Report, StepReport};
 pub use stop::{Stop, Stopper};

@@ -23,6 +23,8 @@ pub struct Report {
     pub resumed: bool,
     /// What it has counted, over all its tries, as the ledger has it.
     pub counts: Counts,
+    /// The same for each step, in the order in which they run.
+    pub steps: Vec<StepReport>,
     /// The first items that failed: dead letters, then those for which the run
     /// stopped at its limit, which are none yet.
     pub failed_items: Vec<FailedItem>,
@@ -41,9 +43,43 @@ pub struct Report {
     pub fault: Option<Fault>,
 }
 
+/// What a step came to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Its name; that of a job's only step is `main`.
+    pub name: String,
+    /// How it went; none if it has not begun.
+    pub status: Option<Status>,
+    /// What it has counted, over all tries of the run, as the ledger has it.
+    pub counts: Counts,
+    /// Units committed by this try.
+    pub chunks: u64,
+    /// Transient faults that were tried again by this try.
+    pub retries: u64,
+    /// How long this try worked on it, by the wall's clock.
+    pub took: Duration,
+}
+
+impl StepReport {
+    /// That of a step which has not begun.
+    pub(crate) fn waiting(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            status: None,
+            counts: Counts::default(),
+            chunks: 0,
+            retries: 0,
+            took: Duration::ZERO,
+        }
+    }
+}
+
 /// A failed item, as far as a report tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedItem {
+    /// The step in which it failed.
+    pub step: String,
     /// The file or table.
     pub source: String,
     /// The line on which it starts, counted from 1.
@@ -56,9 +92,10 @@ pub struct FailedItem {
     pub error: String,
 }
 
-impl From<DeadLetter> for FailedItem {
-    fn from(letter: DeadLetter) -> Self {
+impl FailedItem {
+    pub(crate) fn new(step: &str, letter: DeadLetter) -> Self {
         Self {
+            step: step.to_owned(),
             source: letter.origin.source,
             line: letter.origin.line,
             stage: letter.stage,

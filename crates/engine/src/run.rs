@@ -1,15 +1,18 @@
 //! A run from its start to its report.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use kiln_core::{Claim, Counts, Event, Kind, Ledger, Result, RunId, RunState, Status};
+use kiln_core::{Claim, Counts, Event, Fault, Kind, Ledger, Result, RunRecord, RunState, Status};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::job::Job;
-use crate::report::{FAILED_ITEMS, FailedItem, Report, peak_memory};
+use crate::job::{Job, Options};
+use crate::plan::put_in_order;
+use crate::record::{self, StepState, counts_of};
+use crate::report::{FAILED_ITEMS, FailedItem, Report, StepReport, peak_memory};
 use crate::start::{Start, start};
-use crate::step::{self, Context, MAIN};
+use crate::step::{self, Context};
 use crate::tally::Tally;
 
 /// Runs a job and tells what came of it.
@@ -22,6 +25,7 @@ pub(crate) async fn run(mut job: Job) -> Report {
         already_complete: false,
         resumed: false,
         counts: Counts::default(),
+        steps: Vec::new(),
         failed_items: Vec::new(),
         chunks: 0,
         retries: 0,
@@ -31,8 +35,7 @@ pub(crate) async fn run(mut job: Job) -> Report {
         fault: None,
     };
     if let Err(fault) = start_and_run(&mut job, &mut report).await {
-        report.status =
-            if fault.kind() == Kind::Stopped { Status::Stopped } else { Status::Failed };
+        report.status = status_of(&Err(&fault), &report.counts);
         report.fault = Some(fault);
     }
     if report.run.is_some()
@@ -46,12 +49,14 @@ pub(crate) async fn run(mut job: Job) -> Report {
 }
 
 async fn start_and_run(job: &mut Job, report: &mut Report) -> Result<()> {
+    job.steps = put_in_order(std::mem::take(&mut job.steps))?;
+    report.steps = job.steps.iter().map(|step| StepReport::waiting(&step.name)).collect();
     job.ledger.prepare().await?;
     let (claim, resumed) = match start(job).await? {
         Start::Complete { record, changes } => {
             report.run = Some(record.start.id);
             report.already_complete = true;
-            report.status = status_of(&record.counts);
+            report.status = status_of(&Ok(()), &record.counts);
             report.changes = changes;
             return Ok(());
         }
@@ -62,48 +67,30 @@ async fn start_and_run(job: &mut Job, report: &mut Report) -> Result<()> {
     };
     report.run = Some(claim.run.clone());
     report.resumed = resumed.is_some();
-
-    let tally = Arc::new(Tally::default());
-    let context = Context {
-        run: claim.run.clone(),
-        epoch: claim.epoch,
-        events: job.events.clone().with(Arc::clone(&tally) as Arc<_>),
-        tally: Arc::clone(&tally),
-        stop: job.stop.clone(),
-    };
+    let before = resumed.as_ref().map(|old| old.counts);
     let (run, name) = (claim.run.clone(), job.name.clone());
-    context.events.emit(&Event::RunStarted { run, job: name, resumed });
-    let source = job.source.name().to_owned();
-    context.events.emit(&Event::StepStarted { step: MAIN.to_owned(), source });
+    job.events.emit(&Event::RunStarted { run, job: name, resumed: before });
 
-    let ended = hold_and_work(job, &claim, &context).await;
+    let ended = hold_and_work(job, &claim, resumed.as_deref(), report).await;
 
-    let totals = tally.totals();
-    (report.chunks, report.retries) = (totals.chunks, totals.retries);
-    report.failed_items = tally.over_limit();
-    let counts = totals.counts;
-    report.status = match &ended {
-        Ok(()) => status_of(&counts),
-        Err(fault) if fault.kind() == Kind::Stopped => Status::Stopped,
-        Err(_) => Status::Failed,
-    };
-    context.events.emit(&Event::StepEnded { step: MAIN.to_owned(), counts });
+    let counts = total(&report.steps);
+    report.status = status_of(&ended.as_ref().copied(), &counts);
     let fault = ended.as_ref().err().cloned();
-    context.events.emit(&Event::RunEnded { status: report.status, counts, fault });
+    job.events.emit(&Event::RunEnded { status: report.status, counts, fault });
     ended
 }
 
 /// Works on the run while the lease is kept, then ends the claim.
-async fn hold_and_work(job: &mut Job, claim: &Claim, context: &Context) -> Result<()> {
+async fn hold_and_work(
+    job: &mut Job,
+    claim: &Claim,
+    resumed: Option<&RunRecord>,
+    report: &mut Report,
+) -> Result<()> {
     let ledger = Arc::clone(&job.ledger);
-    let (lost, mut is_lost) = watch::channel(false);
-    let heart =
-        tokio::spawn(keep_alive(Arc::clone(&ledger), claim.clone(), job.options.lease, lost));
-    let worked = tokio::select! {
-        worked = work(job, context, ledger.as_ref()) => worked,
-        _ = is_lost.wait_for(|lost| *lost) => Err(claim.fenced()),
-    };
-    heart.abort();
+    let mut heart = Heart::start(&ledger, claim, job.options.lease);
+    let worked = work(job, claim, resumed, &mut heart, report).await;
+    drop(heart);
     let (state, message) = match &worked {
         Ok(()) => (RunState::Completed, None),
         Err(fault) if fault.kind() == Kind::Stopped => (RunState::Stopped, None),
@@ -114,9 +101,123 @@ async fn hold_and_work(job: &mut Job, claim: &Claim, context: &Context) -> Resul
     worked.and(finished)
 }
 
-async fn work(job: &mut Job, context: &Context, ledger: &dyn Ledger) -> Result<()> {
-    let items = step::run(job, context).await?;
-    step::audit(ledger, context, items).await
+/// Runs the steps that are not complete, one after another.
+async fn work(
+    job: &mut Job,
+    claim: &Claim,
+    resumed: Option<&RunRecord>,
+    heart: &mut Heart,
+    report: &mut Report,
+) -> Result<()> {
+    let known = match resumed {
+        Some(old) => record::steps_of(job.ledger.as_ref(), old).await?,
+        None => Vec::new(),
+    };
+    for place in 0..job.steps.len() {
+        let told = &mut report.steps[place];
+        match known.get(place).filter(|step| step.state == StepState::Complete) {
+            Some(complete) => {
+                told.counts = complete.counts;
+                told.status = Some(status_of(&Ok(()), &complete.counts));
+            }
+            None => run_step(job, place, claim, heart, report).await?,
+        }
+    }
+    audit(job.ledger.as_ref(), claim, &report.steps).await
+}
+
+/// Runs a step, and notes in the report what came of it.
+async fn run_step(
+    job: &mut Job,
+    place: usize,
+    claim: &Claim,
+    heart: &mut Heart,
+    report: &mut Report,
+) -> Result<()> {
+    let began = Instant::now();
+    let of = job.steps.len();
+    let step = &mut job.steps[place];
+    let tally = Arc::new(Tally::default());
+    let context = Context {
+        claim: claim.clone(),
+        step: step.name.clone(),
+        sink: Arc::clone(&job.sink),
+        ledger: Arc::clone(&job.ledger),
+        options: Options {
+            lease: job.options.lease,
+            ..step.options.clone().unwrap_or_else(|| job.options.clone())
+        },
+        events: job.events.clone().with(Arc::clone(&tally) as Arc<_>),
+        tally: Arc::clone(&tally),
+        stop: job.stop.clone(),
+    };
+    let (name, source) = (step.name.clone(), step.source.name().to_owned());
+    job.events.emit(&Event::StepStarted { step: name.clone(), place: place + 1, of, source });
+    let ended = tokio::select! {
+        worked = async { step::audit(&context, step::run(step, &context).await?).await } => worked,
+        () = heart.is_lost() => Err(claim.fenced()),
+    };
+    let totals = tally.totals();
+    let over_limit = tally.over_limit();
+    report.failed_items = over_limit.into_iter().map(|l| FailedItem::new(&name, l)).collect();
+    report.chunks += totals.chunks;
+    report.retries += totals.retries;
+    job.events.emit(&Event::StepEnded { step: name.clone(), counts: totals.counts });
+    report.steps[place] = StepReport {
+        status: Some(status_of(&ended.as_ref().copied(), &totals.counts)),
+        counts: totals.counts,
+        chunks: totals.chunks,
+        retries: totals.retries,
+        took: began.elapsed(),
+        name: name.clone(),
+    };
+    match ended {
+        Err(fault) if of > 1 && fault.kind() != Kind::Stopped => {
+            Err(fault.at(format!("step {name}")))
+        }
+        ended => ended,
+    }
+}
+
+/// Checks a finished run against its own book: every failed item is a dead
+/// letter.
+async fn audit(ledger: &dyn Ledger, claim: &Claim, steps: &[StepReport]) -> Result<()> {
+    let failed = total(steps).failed;
+    let letters = ledger.dead_letter_count(&claim.run).await?;
+    if letters == failed {
+        return Ok(());
+    }
+    Err(Fault::bug(format!(
+        "the books do not balance: {failed} items failed, but there are {letters} dead letters"
+    ))
+    .with_hint("do not trust this run's result; please report it"))
+}
+
+/// Keeps the lease as long as it lives.
+struct Heart {
+    beating: JoinHandle<()>,
+    lost: watch::Receiver<bool>,
+}
+
+impl Heart {
+    fn start(ledger: &Arc<dyn Ledger>, claim: &Claim, lease: Duration) -> Self {
+        let (tell, lost) = watch::channel(false);
+        let beating = tokio::spawn(keep_alive(Arc::clone(ledger), claim.clone(), lease, tell));
+        Self { beating, lost }
+    }
+
+    /// Waits until somebody else has the run.
+    async fn is_lost(&mut self) {
+        if self.lost.wait_for(|lost| *lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.beating.abort();
+    }
 }
 
 /// Prolongs the lease six times in its length; tells when it is lost. A ledger
@@ -125,7 +226,7 @@ async fn work(job: &mut Job, context: &Context, ledger: &dyn Ledger) -> Result<(
 async fn keep_alive(
     ledger: Arc<dyn Ledger>,
     claim: Claim,
-    lease: std::time::Duration,
+    lease: Duration,
     lost: watch::Sender<bool>,
 ) {
     loop {
@@ -140,23 +241,35 @@ async fn keep_alive(
     }
 }
 
-fn status_of(counts: &Counts) -> Status {
-    if counts.failed == 0 { Status::Success } else { Status::PartialSuccess }
+fn status_of(ended: &Result<(), &Fault>, counts: &Counts) -> Status {
+    match ended {
+        Ok(()) if counts.failed == 0 => Status::Success,
+        Ok(()) => Status::PartialSuccess,
+        Err(fault) if fault.kind() == Kind::Stopped => Status::Stopped,
+        Err(_) => Status::Failed,
+    }
+}
+
+fn total(steps: &[StepReport]) -> Counts {
+    steps.iter().fold(Counts::default(), |sum, step| sum + step.counts)
 }
 
 /// Fills in what the ledger knows.
 async fn fill(ledger: &dyn Ledger, report: &mut Report) -> Result<()> {
     let Some(run) = report.run.clone() else { return Ok(()) };
-    report.counts = counts_of(ledger, &run).await?;
-    let letters = ledger.dead_letters(&run, MAIN, 0, FAILED_ITEMS).await?;
-    let mut failed: Vec<FailedItem> = letters.into_iter().map(FailedItem::from).collect();
+    let mut failed = Vec::new();
+    for step in &mut report.steps {
+        step.counts = counts_of(ledger, &run, &step.name).await?;
+        if report.already_complete {
+            step.status = Some(status_of(&Ok(()), &step.counts));
+        }
+        let most = FAILED_ITEMS - failed.len();
+        let letters = ledger.dead_letters(&run, &step.name, 0, most).await?;
+        failed.extend(letters.into_iter().map(|letter| FailedItem::new(&step.name, letter)));
+    }
+    report.counts = total(&report.steps);
     failed.append(&mut report.failed_items);
     failed.truncate(FAILED_ITEMS);
     report.failed_items = failed;
     Ok(())
-}
-
-async fn counts_of(ledger: &dyn Ledger, run: &RunId) -> Result<Counts> {
-    let marks = ledger.marks(run, MAIN).await?;
-    Ok(marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts))
 }

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Claim, Counts, Fault, Fingerprint, Kind, NewRun, Owner, Result, RunId, RunRecord, RunState,
+    Claim, Fault, Fingerprint, Kind, NewRun, Owner, Result, RunId, RunRecord, RunState,
 };
 
 use crate::job::Job;
-use crate::owner;
+use crate::{owner, record};
 
 /// What a start has come to.
 pub(crate) enum Start {
     /// It holds a run.
     Claimed {
         claim: Claim,
-        /// What was committed by earlier starts, if there were any.
-        resumed: Option<Counts>,
+        /// The run as earlier starts left it, if there were any.
+        resumed: Option<Box<RunRecord>>,
         /// What differs from when the run began.
         changes: Vec<String>,
     },
@@ -46,7 +46,7 @@ pub(crate) async fn start(job: &mut Job) -> Result<Start> {
         id: RunId(uuid::Uuid::now_v7().simple().to_string()),
         job: job.name.clone(),
         parameters: job.parameters.clone(),
-        source: job.source.fingerprint(),
+        source: record::sources(&job.steps),
         definition: job.definition.clone(),
     };
     match ledger.newest(&job.name, &job.parameters).await? {
@@ -94,7 +94,7 @@ async fn resume(
     changes.extend(describe("the job", &old.start.definition, &new.definition));
     let lease = job.options.lease;
     match job.ledger.claim(&old.start.id, old.epoch, me, lease, dead).await? {
-        Some(claim) => Ok(Start::Claimed { claim, resumed: Some(old.counts), changes }),
+        Some(claim) => Ok(Start::Claimed { claim, resumed: Some(Box::new(old)), changes }),
         None => Err(faster(job).await),
     }
 }
@@ -109,7 +109,9 @@ fn source_changes(job: &Job, then: &Fingerprint, now: &Fingerprint) -> Result<Ve
     if differences.is_empty() {
         return Ok(changes);
     }
-    let acceptable = differences.iter().all(|(part, ..)| ACCEPTABLE.contains(part));
+    steps_are_the_same(then, now)?;
+    let acceptable =
+        differences.iter().all(|(part, ..)| ACCEPTABLE.contains(&record::of_step(part).1));
     if acceptable && job.options.accept_changed_input {
         return Ok(changes);
     }
@@ -121,10 +123,28 @@ fn source_changes(job: &Job, then: &Fingerprint, now: &Fingerprint) -> Result<Ve
     };
     Err(Fault::config(format!(
         "{} changed since the run began, so its position may mean something else: {}",
-        job.source.name(),
+        match job.steps.as_slice() {
+            [only] => only.source.name(),
+            _ => "the input",
+        },
         changes.join("; ")
     ))
     .with_hint(hint))
+}
+
+/// Which steps are complete is known from their order, so it can't change under
+/// a run.
+fn steps_are_the_same(then: &Fingerprint, now: &Fingerprint) -> Result<()> {
+    let (then, now) = (record::names(then)?, record::names(now)?);
+    if then == now {
+        return Ok(());
+    }
+    Err(Fault::config(format!(
+        "the steps changed since the run began: they were {}; now they are {}",
+        then.join(", "),
+        now.join(", ")
+    ))
+    .with_hint("put them back as they were, or start a new run with --again"))
 }
 
 /// The differences of two fingerprints, one sentence each.
@@ -134,10 +154,16 @@ fn describe(what: &str, then: &Fingerprint, now: &Fingerprint) -> Vec<String> {
         Some(v) if v.chars().count() <= 60 && !v.contains('\n') => v.to_owned(),
         Some(_) => "another".to_owned(),
     };
-    let sentence = |(part, a, b): (&str, Option<&str>, Option<&str>)| match (shown(a), shown(b)) {
-        (a, b) if a == b => format!("{what}: {part} changed"),
-        (a, b) if a == "another" || b == "another" => format!("{what}: {part} changed"),
-        (a, b) => format!("{what}: {part} was {a}, is {b}"),
+    let sentence = |(part, a, b): (&str, Option<&str>, Option<&str>)| {
+        let part = match record::of_step(part) {
+            (Some(step), part) => format!("{what} of step {step}: {part}"),
+            (None, part) => format!("{what}: {part}"),
+        };
+        match (shown(a), shown(b)) {
+            (a, b) if a == b => format!("{part} changed"),
+            (a, b) if a == "another" || b == "another" => format!("{part} changed"),
+            (a, b) => format!("{part} was {a}, is {b}"),
+        }
     };
     then.differences(now).into_iter().map(sentence).collect()
 }

@@ -1,31 +1,33 @@
 //! The way of an item: read → map → unit → lane.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kiln_core::{
-    Checkpoint, ChunkLimits, Counts, Event, Events, Fault, Items, LaneKey, Ledger, Mapped, Mapper,
-    Result, RunId, Unit,
+    Checkpoint, ChunkLimits, Claim, Event, Events, Fault, Items, LaneKey, Ledger, Mapped, Mapper,
+    Result, Sink, Unit,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::job::{Job, Options};
+use crate::job::{Options, Step};
 use crate::lane::{LaneRunner, Opener};
+use crate::record;
 use crate::retry::{Retry, stopped};
 use crate::route::Router;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The only step's name.
-pub(crate) const MAIN: &str = "main";
-
 /// Units that are mapped while the lane is busy.
 const AHEAD: usize = 2;
 
-/// Who runs, and who watches.
+/// Who runs what, where to, and who watches.
 pub(crate) struct Context {
-    pub(crate) run: RunId,
-    pub(crate) epoch: u64,
+    pub(crate) claim: Claim,
+    pub(crate) step: String,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) options: Options,
     pub(crate) events: Events,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stop: Stop,
@@ -33,14 +35,14 @@ pub(crate) struct Context {
 
 /// Reads the source from where the run is to its end, and commits everything.
 /// Gives the number of items in the source.
-pub(crate) async fn run(job: &mut Job, context: &Context) -> Result<u64> {
-    let writes = job.resolved_writes();
-    let items = job.schema();
+pub(crate) async fn run(step: &mut Step, context: &Context) -> Result<u64> {
+    let writes = step.resolved_writes();
+    let items = step.schema();
     let router = Router::new(&writes, &items)?;
-    let key =
-        LaneKey { run: context.run.clone(), step: MAIN.to_owned(), lane: 0, epoch: context.epoch };
-    let opener = Opener { sink: Arc::clone(&job.sink), key, writes, items };
-    let Options { retry, limit, chunk, .. } = job.options.clone();
+    let Claim { run, epoch } = context.claim.clone();
+    let key = LaneKey { run, step: context.step.clone(), lane: 0, epoch };
+    let opener = Opener { sink: Arc::clone(&context.sink), key, writes, items };
+    let Options { retry, limit, chunk, lease, .. } = context.options.clone();
     let lane = LaneRunner::open(
         opener,
         Retry::new(retry),
@@ -50,12 +52,14 @@ pub(crate) async fn run(job: &mut Job, context: &Context) -> Result<u64> {
         context.stop.clone(),
     )
     .await?;
+    still_held(context, lease).await?;
+    context.tally.go_on_from(lane.mark().counts);
     let from = lane.mark().checkpoint.clone();
     let (sender, receiver) = mpsc::channel(AHEAD);
     // In a set, so that the lane ends with this future, whatever ends it.
     let mut lanes = JoinSet::new();
     lanes.spawn(lane.run(receiver));
-    let reader = Reader { job, router, limits: chunk, retry: Retry::new(retry), context };
+    let reader = Reader { step, router, limits: chunk, retry: Retry::new(retry), context };
     let read = reader.run(from, sender).await;
     while let Some(ended) = lanes.join_next().await {
         // If the lane failed, the reader only saw that nobody listens any more.
@@ -64,8 +68,19 @@ pub(crate) async fn run(job: &mut Job, context: &Context) -> Result<u64> {
     read
 }
 
+/// Makes sure that the run is still ours now that its lane has a mark: a run that
+/// was given up before could not fence a lane that was not there.
+async fn still_held(context: &Context, lease: Duration) -> Result<()> {
+    let Context { claim, ledger, options, events, stop, .. } = context;
+    let mut retry = Retry::new(options.retry);
+    while let Err(fault) = ledger.heartbeat(claim, lease).await {
+        retry.pause(fault, events, &mut stop.clone()).await?;
+    }
+    Ok(())
+}
+
 struct Reader<'a> {
-    job: &'a mut Job,
+    step: &'a mut Step,
     router: Router,
     limits: ChunkLimits,
     retry: Retry,
@@ -74,9 +89,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(mut self, from: Checkpoint, units: mpsc::Sender<Unit>) -> Result<u64> {
-        self.job.mapper.begin(&self.context.run);
-        self.job.mapper.restore(from.state.as_deref())?;
-        self.job.source.seek(&from.position).await?;
+        self.step.mapper.begin(&self.context.claim.run);
+        self.step.mapper.restore(from.state.as_deref())?;
+        self.step.source.seek(&from.position).await?;
         let mut at = from;
         loop {
             if self.context.stop.is_requested() {
@@ -93,11 +108,11 @@ impl Reader<'_> {
 
     /// Reads and maps one chunk.
     async fn next(&mut self, start: &Checkpoint) -> Result<Option<Unit>> {
-        let Some(chunk) = self.job.source.next(&self.limits).await? else { return Ok(None) };
-        let progress = self.job.source.progress();
+        let Some(chunk) = self.step.source.next(&self.limits).await? else { return Ok(None) };
+        let progress = self.step.source.progress();
         self.context.events.emit(&Event::ChunkRead { progress });
         let mapped = self.map(&chunk.items, start).await?;
-        let end = Checkpoint { position: chunk.end.clone(), state: self.job.mapper.save() };
+        let end = Checkpoint { position: chunk.end.clone(), state: self.step.mapper.save() };
         self.router.unit(start.clone(), end, &chunk, mapped).map(Some)
     }
 
@@ -107,32 +122,30 @@ impl Reader<'_> {
     async fn map(&mut self, items: &Items, start: &Checkpoint) -> Result<Mapped> {
         let Context { events, stop, .. } = self.context;
         loop {
-            match self.job.mapper.map(items.clone()).await {
+            match self.step.mapper.map(items.clone()).await {
                 Ok(mapped) => {
                     self.retry.reset();
                     return Ok(mapped);
                 }
                 Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
             }
-            self.job.mapper.restore(start.state.as_deref())?;
+            self.step.mapper.restore(start.state.as_deref())?;
         }
     }
 }
 
-/// Checks a finished run against its own book: every item read came to one end,
-/// every failed one is a dead letter, and what was seen to commit is what the
-/// ledger has.
-pub(crate) async fn audit(ledger: &dyn Ledger, context: &Context, items: u64) -> Result<()> {
-    let marks = ledger.marks(&context.run, MAIN).await?;
-    let counts = marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts);
-    let letters = ledger.dead_letter_count(&context.run).await?;
-    let seen = context.tally.totals().counts;
-    if counts.balance() && counts.read == items && letters == counts.failed && seen == counts {
+/// Checks a finished step against the book: every item read came to one end, and
+/// what was seen to commit is what the ledger has.
+pub(crate) async fn audit(context: &Context, items: u64) -> Result<()> {
+    let Context { claim, step, ledger, tally, .. } = context;
+    let counts = record::counts_of(ledger.as_ref(), &claim.run, step).await?;
+    let seen = tally.totals().counts;
+    if counts.balance() && counts.read == items && seen == counts {
         return Ok(());
     }
     Err(Fault::bug(format!(
-        "the books do not balance: the source has {items} items; the ledger has {counts:?} \
-         and {letters} dead letters; {seen:?} were seen to commit"
+        "the books do not balance: the source has {items} items; the ledger has {counts:?}; \
+         {seen:?} were seen to commit"
     ))
     .with_hint("do not trust this run's result; please report it"))
 }

@@ -1,12 +1,10 @@
-//! What a run has counted so far, read off its events.
+//! What a step has counted so far, read off its events.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kiln_core::{Counts, Event, Observer};
+use kiln_core::{Counts, DeadLetter, Event, Observer};
 
-use crate::report::FailedItem;
-
-/// The counters of a run.
+/// The counters of a step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Totals {
     /// Over all tries of the run.
@@ -21,7 +19,7 @@ pub(crate) struct Totals {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     totals: Mutex<Totals>,
-    over_limit: Mutex<Vec<FailedItem>>,
+    over_limit: Mutex<Vec<DeadLetter>>,
 }
 
 impl Tally {
@@ -29,8 +27,13 @@ impl Tally {
         *lock(&self.totals)
     }
 
+    /// Begins with what earlier tries of the run have counted.
+    pub(crate) fn go_on_from(&self, counts: Counts) {
+        lock(&self.totals).counts = counts;
+    }
+
     /// The failed items for which the run stopped at its limit.
-    pub(crate) fn over_limit(&self) -> Vec<FailedItem> {
+    pub(crate) fn over_limit(&self) -> Vec<DeadLetter> {
         lock(&self.over_limit).clone()
     }
 }
@@ -43,15 +46,12 @@ impl Observer for Tally {
     fn observe(&self, event: &Event) {
         let mut totals = lock(&self.totals);
         match event {
-            Event::RunStarted { resumed: Some(counts), .. } => totals.counts = *counts,
             Event::Committed { counts, .. } => {
                 totals.counts += *counts;
                 totals.chunks += 1;
             }
             Event::Retry { .. } => totals.retries += 1,
-            Event::LimitReached(letters) => {
-                *lock(&self.over_limit) = letters.iter().cloned().map(FailedItem::from).collect();
-            }
+            Event::LimitReached(letters) => *lock(&self.over_limit) = letters.to_vec(),
             _ => {}
         }
     }

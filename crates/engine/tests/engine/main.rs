@@ -11,3 +11,4 @@ mod isolation;
 mod laws;
 mod resume;
 mod start;
+mod steps;

@@ -1,0 +1,102 @@
+//! What the ledger knows of the steps of a run.
+//!
+//! A step's first act is to open its lane, which makes its mark; and it begins
+//! only when the steps before it are complete. The order of the steps is part
+//! of what a run began with. So a step with a mark behind it is complete, and no
+//! state of steps needs to be kept beside the marks.
+
+use kiln_core::{Counts, Fault, Fingerprint, Ledger, Result, RunId, RunRecord, RunState};
+
+use crate::job::{MAIN, Step};
+
+/// The part of a run's fingerprint that holds the names of its steps, in order,
+/// as a JSON array.
+const STEPS: &str = "steps";
+
+/// A step of a run, as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Its name.
+    pub name: String,
+    /// How far it is.
+    pub state: StepState,
+    /// What it has counted, over all tries of the run.
+    pub counts: Counts,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepState {
+    /// It has not begun.
+    Waiting,
+    /// It has begun; the state of its run says whether it goes on.
+    Begun,
+    /// It has read its source to the end.
+    Complete,
+}
+
+/// The steps of a run, in the order in which they run.
+///
+/// # Errors
+/// If the ledger can't be read.
+pub async fn steps_of(ledger: &dyn Ledger, run: &RunRecord) -> Result<Vec<StepRecord>> {
+    let begun = ledger.steps(&run.start.id).await?;
+    let mut steps = Vec::new();
+    // From the last to the first: what lies before a step that has begun is complete.
+    let mut before = match run.state {
+        RunState::Completed => StepState::Complete,
+        _ => StepState::Begun,
+    };
+    for name in names(&run.start.source)?.into_iter().rev() {
+        let state = if begun.contains(&name) { before } else { StepState::Waiting };
+        if state != StepState::Waiting {
+            before = StepState::Complete;
+        }
+        let counts = counts_of(ledger, &run.start.id, &name).await?;
+        steps.push(StepRecord { name, state, counts });
+    }
+    steps.reverse();
+    Ok(steps)
+}
+
+/// What a step has counted.
+pub(crate) async fn counts_of(ledger: &dyn Ledger, run: &RunId, step: &str) -> Result<Counts> {
+    let marks = ledger.marks(run, step).await?;
+    Ok(marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts))
+}
+
+/// What the steps read: the parts of each source's fingerprint, with the step's
+/// name and `: ` before theirs, and the names of the steps. A lone step called
+/// `main` goes without both.
+pub(crate) fn sources(steps: &[Step]) -> Fingerprint {
+    if let [only] = steps
+        && only.name == MAIN
+    {
+        return only.source.fingerprint();
+    }
+    let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+    let mut all = Fingerprint::default().with(STEPS, serde_json::Value::from(names));
+    for step in steps {
+        for (part, value) in step.source.fingerprint().0 {
+            all = all.with(format!("{}: {part}", step.name), value);
+        }
+    }
+    all
+}
+
+/// The step that a part of a fingerprint belongs to, and the part's own name.
+pub(crate) fn of_step(part: &str) -> (Option<&str>, &str) {
+    match part.split_once(": ") {
+        Some((step, part)) => (Some(step), part),
+        None => (None, part),
+    }
+}
+
+/// The names of the steps, in the order in which they run.
+pub(crate) fn names(source: &Fingerprint) -> Result<Vec<String>> {
+    match source.0.get(STEPS) {
+        None => Ok(vec![MAIN.to_owned()]),
+        Some(names) => serde_json::from_str(names)
+            .map_err(|e| Fault::bug(format!("the ledger's names of steps can't be read: {e}"))),
+    }
+}
