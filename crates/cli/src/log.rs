@@ -141,7 +141,7 @@ impl Observer for Log {
             Event::RunStarted { run, job, resumed: Some(counts) } => {
                 tracing::info!(%run, job, read = counts.read, "run resumed");
             }
-            Event::StepStarted { step, source } => tracing::info!(step, source, "step started"),
+            Event::StepStarted { step, source, .. } => tracing::info!(step, source, "step started"),
             Event::Committed { lane, span, counts, took } => tracing::debug!(
                 lane,
                 from = span.from,

@@ -117,14 +117,25 @@ pub trait Sink: Send + Sync {
     /// transaction that is rolled back.
     async fn check(&self, writes: &[Write], items: &SchemaRef) -> Vec<Check>;
 
-    /// How many lanes at once are of use.
-    fn max_lanes(&self) -> u32;
+    /// How many lanes at once are of use for these writes, whose keys are all
+    /// filled from the same columns of the item. One, where two keys that differ
+    /// as items have them may be the same to the target (such as texts in a
+    /// column that does not tell case): their rows would be in two lanes.
+    ///
+    /// # Errors
+    /// What keeps the target from being looked at.
+    async fn max_lanes(&self, writes: &[Write], items: &SchemaRef) -> Result<u32>;
 
     /// Takes a lane over, and says how far it got.
     ///
     /// Waits until no commit of a former holder is in flight; from then on a
     /// holder of a lower epoch commits nothing. Called again with the same key
     /// (after [`Settled::Unknown`]) it gives a fresh lane with the true mark.
+    ///
+    /// A run that is held at a higher epoch in the same target's ledger, or was
+    /// given up, gets no lane any more, not even one that nobody opened yet; a
+    /// [`Ledger::claim`](crate::Ledger::claim) waits for an `open` that is under
+    /// way.
     ///
     /// # Errors
     /// [`Kind::Fenced`](crate::Kind::Fenced) if somebody holds it at a higher

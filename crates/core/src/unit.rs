@@ -45,8 +45,10 @@ impl Rows {
         if gone.is_empty() {
             return Ok(self.clone());
         }
-        let keep: Vec<bool> =
-            self.ordinals.iter().map(|o| gone.binary_search(o).is_err()).collect();
+        self.keep(self.ordinals.iter().map(|o| gone.binary_search(o).is_err()).collect())
+    }
+
+    fn keep(&self, keep: Vec<bool>) -> Result<Self> {
         let ordinals =
             self.ordinals.iter().zip(&keep).filter(|(_, k)| **k).map(|(o, _)| *o).collect();
         let batch = filter_record_batch(&self.batch, &BooleanArray::from(keep))
@@ -58,10 +60,11 @@ impl Rows {
 /// All that commits together: the rows of every write, the dead letters, the
 /// counts and the mark. A target commits it whole or not at all.
 ///
-/// Two laws (each has a property test):
+/// Three laws (each has a property test):
 /// * the parts of a split unit cover its span, without gap or overlap;
-/// * committing the parts, in order, gives the same tables, dead letters and
-///   counts as committing the whole. What looks at one unit only is excepted:
+/// * the shares of a unit have its span, and each of its items once;
+/// * committing the parts, in order, or the shares, in any, gives the same
+///   tables, dead letters and counts as committing the whole. What looks at one unit only is excepted:
 ///   [`Duplicates`](crate::Duplicates) other than the last, and several writes
 ///   to the same rows of one table.
 #[derive(Debug, Clone)]
@@ -125,6 +128,45 @@ impl Unit {
             origins: Arc::clone(&self.origins),
         };
         (first, second)
+    }
+
+    /// Shares it out among `count` lanes: all shares have its whole span. The
+    /// items go to `lanes`, one for each, counted from 0; what has no rows goes
+    /// where `rest` says.
+    ///
+    /// # Errors
+    /// A [`Kind::Bug`](crate::Kind::Bug) if there is not one lane for each item,
+    /// or rows and ordinals are at odds.
+    pub fn share(&self, count: u32, lanes: &[u32], rest: impl Fn(u64) -> u32) -> Result<Vec<Self>> {
+        if lanes.len() != self.items.len() || lanes.iter().any(|lane| *lane >= count) {
+            return Err(Fault::bug("the items of a unit are not shared out among its lanes"));
+        }
+        let lane_of = |ordinal: &u64| match self.items.binary_search(ordinal) {
+            Ok(i) => Some(lanes[i]),
+            Err(_) => None,
+        };
+        let row_lanes: Vec<Vec<Option<u32>>> =
+            self.writes.iter().map(|rows| rows.ordinals.iter().map(lane_of).collect()).collect();
+        let share = |lane: u32| {
+            let mine = |rows: (&Rows, &Vec<Option<u32>>)| {
+                rows.0.keep(rows.1.iter().map(|l| *l == Some(lane)).collect())
+            };
+            let items = self.items.iter().zip(lanes).filter(|(_, l)| **l == lane);
+            Ok(Self {
+                span: self.span,
+                start: self.start.clone(),
+                end: self.end.clone(),
+                items: items.map(|(o, _)| *o).collect(),
+                filtered: self.filtered.iter().copied().filter(|o| rest(*o) == lane).collect(),
+                dead_letters: {
+                    let mine = |d: &&DeadLetter| rest(d.ordinal) == lane;
+                    self.dead_letters.iter().filter(mine).cloned().collect()
+                },
+                writes: self.writes.iter().zip(&row_lanes).map(mine).collect::<Result<_>>()?,
+                origins: Arc::clone(&self.origins),
+            })
+        };
+        (0..count).map(share).collect()
     }
 
     /// The same unit, with these items as dead letters and without their rows.

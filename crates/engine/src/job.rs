@@ -21,6 +21,9 @@ pub(crate) const MAIN: &str = "main";
 pub struct Options {
     /// When a chunk is full.
     pub chunk: ChunkLimits,
+    /// How many lanes write side by side, at most. The target may have use for
+    /// fewer; and where writes find their rows by different keys it is one.
+    pub lanes: u32,
     /// How many items of a step may fail.
     pub limit: FailureLimit,
     /// How transient faults are tried again.
@@ -38,6 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             chunk: ChunkLimits::default(),
+            lanes: 1,
             limit: FailureLimit::default(),
             retry: RetryPolicy::default(),
             lease: Duration::from_secs(30),

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use kiln_core::{
-    Counts, Event, Events, FailureLimit, Fault, Kind, Lane, LaneKey, Mark, Refusal, Result,
-    Settled, Sink, Unit, Write,
+    Counts, Event, Events, Fault, Kind, Lane, LaneKey, Mark, Refusal, Result, Settled, Sink, Unit,
+    Write,
 };
 use tokio::sync::mpsc;
 
 use crate::isolate::{self, Findings};
+use crate::limit::Limit;
 use crate::retry::{Retry, stopped};
 use crate::stop::Stop;
-use crate::tally::Tally;
 
 /// What a lane needs to open and to open again.
 pub(crate) struct Opener {
@@ -43,8 +43,6 @@ pub(crate) struct LaneRunner {
     queue: VecDeque<Work>,
     in_flight: usize,
     retry: Retry,
-    limit: FailureLimit,
-    tally: Arc<Tally>,
     events: Events,
     stop: Stop,
 }
@@ -64,8 +62,6 @@ impl LaneRunner {
     pub(crate) async fn open(
         opener: Opener,
         mut retry: Retry,
-        limit: FailureLimit,
-        tally: Arc<Tally>,
         events: Events,
         mut stop: Stop,
     ) -> Result<Self> {
@@ -77,7 +73,12 @@ impl LaneRunner {
         };
         retry.reset();
         let queue = VecDeque::new();
-        Ok(Self { opener, lane, mark, queue, in_flight: 0, retry, limit, tally, events, stop })
+        Ok(Self { opener, lane, mark, queue, in_flight: 0, retry, events, stop })
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u32 {
+        self.opener.key.lane
     }
 
     /// How far the lane has committed.
@@ -85,21 +86,34 @@ impl LaneRunner {
         &self.mark
     }
 
+    /// Commits one unit, before others come.
+    pub(crate) async fn run_one(self, unit: Unit, limit: Arc<Limit>) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel(1);
+        let sent = sender.try_send(unit);
+        sent.map_err(|e| Fault::bug(format!("a lane takes no unit: {e}")))?;
+        drop(sender);
+        self.run(receiver, limit).await
+    }
+
     /// Commits what comes, until nothing more comes or the run is asked to
-    /// stop. What is in flight is settled in every case.
-    pub(crate) async fn run(mut self, mut units: mpsc::Receiver<Unit>) -> Result<()> {
+    /// stop. What is in flight is settled in every case. Gives itself back.
+    pub(crate) async fn run(
+        mut self,
+        mut units: mpsc::Receiver<Unit>,
+        limit: Arc<Limit>,
+    ) -> Result<Self> {
         loop {
             self.fill(&mut units).await;
             if self.queue.is_empty() {
                 // Asked to stop, it takes no more units, though some may wait.
                 let all_came = units.is_closed() && units.is_empty();
-                return if all_came { Ok(()) } else { Err(stopped()) };
+                return if all_came { Ok(self) } else { Err(stopped()) };
             }
             if self.in_flight == 0 && self.stop.is_requested() {
                 return Err(stopped());
             }
-            self.send().await?;
-            self.settle().await?;
+            self.send(&limit).await?;
+            self.settle(&limit).await?;
         }
     }
 
@@ -132,17 +146,15 @@ impl LaneRunner {
     }
 
     /// Sends what the window has room for.
-    async fn send(&mut self) -> Result<()> {
+    async fn send(&mut self, limit: &Limit) -> Result<()> {
         while self.in_flight < self.queue.len().min(self.lane.window()) {
             if self.stop.is_requested() && self.in_flight > 0 {
                 break;
             }
-            let waiting: u64 =
+            let failed: u64 =
                 self.queue.iter().take(self.in_flight + 1).map(|w| w.unit.counts().failed).sum();
             let work = &mut self.queue[self.in_flight];
-            let failed = self.tally.totals().counts.failed + waiting;
-            let within = self.limit.check(&Counts { read: work.read, failed, ..Counts::default() });
-            if let Err(over) = within {
+            if let Err(over) = limit.admit(self.opener.key.lane, failed, work.read) {
                 // What was sent before is still settled, then the run fails.
                 if self.in_flight > 0 {
                     break;
@@ -159,11 +171,11 @@ impl LaneRunner {
     }
 
     /// Handles the answer to the oldest unit.
-    async fn settle(&mut self) -> Result<()> {
+    async fn settle(&mut self, limit: &Limit) -> Result<()> {
         match self.lane.settle().await {
             Settled::Committed(counts) => {
                 self.in_flight -= 1;
-                self.committed(counts);
+                self.committed(counts, limit);
                 self.retry.reset();
                 Ok(())
             }
@@ -173,7 +185,7 @@ impl LaneRunner {
             }
             Settled::Unknown(fault) => {
                 self.in_flight = 0;
-                self.resolve(fault).await
+                self.resolve(fault, limit).await
             }
         }
     }
@@ -231,11 +243,13 @@ impl LaneRunner {
     }
 
     /// The oldest unit is committed: its counts count, its failures are told.
-    fn committed(&mut self, counts: Counts) {
+    fn committed(&mut self, counts: Counts, limit: &Limit) {
         let Some(work) = self.queue.pop_front() else { return };
         let unit = &work.unit;
         self.mark.done = unit.span.to;
+        self.mark.checkpoint = unit.end.clone();
         self.mark.counts += counts;
+        limit.committed(self.opener.key.lane, counts.failed);
         if let (Some(mut findings), Some(next)) = (work.findings, self.queue.front_mut())
             && next.findings.is_some()
         {
@@ -253,7 +267,7 @@ impl LaneRunner {
 
     /// Nobody knows whether the units in flight landed: opens the lane again,
     /// which waits for the old transaction to end, and reads the mark.
-    async fn resolve(&mut self, fault: Fault) -> Result<()> {
+    async fn resolve(&mut self, fault: Fault, limit: &Limit) -> Result<()> {
         let mut fault = fault;
         let (lane, mark) = loop {
             self.retry.pause(fault, &self.events, &mut self.stop).await?;
@@ -271,7 +285,7 @@ impl LaneRunner {
                 let span = unit.span;
                 let counts = share(unit.counts(), &mark.counts, &self.mark.counts);
                 self.events.emit(&Event::Resolved { span, landed: true });
-                self.committed(counts);
+                self.committed(counts, limit);
             } else {
                 self.events.emit(&Event::Resolved { span: unit.span, landed: false });
                 break;

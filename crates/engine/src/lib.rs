@@ -15,12 +15,16 @@
 //! The words are those of [`kiln_core`], all exported again here.
 
 mod chain;
+mod deal;
 mod isolate;
 mod job;
 mod lane;
+mod layout;
+mod limit;
 pub mod memory;
 mod owner;
 mod plan;
+mod reader;
 mod record;
 mod report;
 mod retry;

@@ -7,7 +7,7 @@
 
 use kiln_core::{Counts, Fault, Fingerprint, Ledger, Result, RunId, RunRecord, RunState};
 
-use crate::job::{MAIN, Step};
+use crate::job::{Job, MAIN, Step};
 
 /// The part of a run's fingerprint that holds the names of its steps, in order,
 /// as a JSON array.
@@ -90,6 +90,19 @@ pub(crate) fn of_step(part: &str) -> (Option<&str>, &str) {
         Some((step, part)) => (Some(step), part),
         None => (None, part),
     }
+}
+
+/// Parts of a job's definition that say how fast it goes, not what it does.
+const HARMLESS: [&str; 2] = ["chunk", "limits"];
+
+/// Whether how a step maps or writes its items is not as it was when the run
+/// began.
+pub(crate) fn remapped(run: &RunRecord, job: &Job, place: usize) -> bool {
+    let name = job.steps.get(place).map(|step| step.name.as_str());
+    run.start.definition.differences(&job.definition).iter().any(|(part, ..)| {
+        let (step, part) = of_step(part);
+        (step.is_none() || step == name) && !HARMLESS.contains(&part)
+    })
 }
 
 /// The names of the steps, in the order in which they run.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use kiln_core::{
-    Checkpoint, Chunk, DeadLetter, Failure, Fault, Items, Mapped, Result, Rows, Span, Unit, Write,
+    Checkpoint, Chunk, DeadLetter, Failure, Fault, Items, Mapped, NoOrigins, Result, Rows, Span,
+    Unit, Write,
 };
 
 /// Picks, for each write, the columns it takes from an item.
@@ -63,6 +64,24 @@ impl Router {
             filtered,
             origins,
         })
+    }
+
+    /// A unit without items, which only moves a mark.
+    pub(crate) fn no_items(&self, span: Span, at: &Checkpoint) -> Unit {
+        let rows = |p: &Projection| Rows {
+            batch: RecordBatch::new_empty(Arc::clone(&p.schema)),
+            ordinals: Vec::new(),
+        };
+        Unit {
+            span,
+            start: at.clone(),
+            end: at.clone(),
+            items: Vec::new(),
+            filtered: Vec::new(),
+            dead_letters: Vec::new(),
+            writes: self.projections.iter().map(rows).collect(),
+            origins: Arc::new(NoOrigins),
+        }
     }
 
     fn rows(&self, items: &Items) -> Result<Vec<Rows>> {

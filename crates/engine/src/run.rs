@@ -7,7 +7,7 @@ use kiln_core::{Claim, Counts, Event, Fault, Kind, Ledger, Result, RunRecord, Ru
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::job::{Job, Options};
+use crate::job::Job;
 use crate::plan::put_in_order;
 use crate::record::{self, StepState, counts_of};
 use crate::report::{FAILED_ITEMS, FailedItem, Report, StepReport, peak_memory};
@@ -120,7 +120,10 @@ async fn work(
                 told.counts = complete.counts;
                 told.status = Some(status_of(&Ok(()), &complete.counts));
             }
-            None => run_step(job, place, claim, heart, report).await?,
+            None => {
+                let remapped = resumed.is_some_and(|old| record::remapped(old, job, place));
+                run_step(job, place, remapped, claim, heart, report).await?;
+            }
         }
     }
     audit(job.ledger.as_ref(), claim, &report.steps).await
@@ -130,6 +133,7 @@ async fn work(
 async fn run_step(
     job: &mut Job,
     place: usize,
+    remapped: bool,
     claim: &Claim,
     heart: &mut Heart,
     report: &mut Report,
@@ -143,13 +147,11 @@ async fn run_step(
         step: step.name.clone(),
         sink: Arc::clone(&job.sink),
         ledger: Arc::clone(&job.ledger),
-        options: Options {
-            lease: job.options.lease,
-            ..step.options.clone().unwrap_or_else(|| job.options.clone())
-        },
+        options: step.options.clone().unwrap_or_else(|| job.options.clone()),
         events: job.events.clone().with(Arc::clone(&tally) as Arc<_>),
         tally: Arc::clone(&tally),
         stop: job.stop.clone(),
+        remapped,
     };
     let (name, source) = (step.name.clone(), step.source.name().to_owned());
     job.events.emit(&Event::StepStarted { step: name.clone(), place: place + 1, of, source });

@@ -1,24 +1,32 @@
-//! The way of an item: read → map → unit → lane.
+//! The way of an item: read → map → unit → lanes.
+//!
+//! Every lane gets a share of every chunk. So all lanes are level where a chunk
+//! ends, and what a crash leaves apart lies within the last few chunks. The next
+//! start goes on from the mark that is farthest behind, and each lane drops what
+//! it has done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kiln_core::{
-    Checkpoint, ChunkLimits, Claim, Event, Events, Fault, Items, LaneKey, Ledger, Mapped, Mapper,
-    Result, Sink, Unit,
+    ChunkLimits, Claim, Counts, Events, Fault, Kind, LaneKey, Ledger, Mapper as _, Mark, Result,
+    Sink, Span, Write,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::deal::{By, Dealer};
 use crate::job::{Options, Step};
 use crate::lane::{LaneRunner, Opener};
+use crate::layout::Layout;
+use crate::limit::Limit;
+use crate::reader::Reader;
 use crate::record;
-use crate::retry::{Retry, stopped};
+use crate::retry::Retry;
 use crate::route::Router;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// Units that are mapped while the lane is busy.
+/// Units that are mapped while a lane is busy.
 const AHEAD: usize = 2;
 
 /// Who runs what, where to, and who watches.
@@ -31,107 +39,199 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stop: Stop,
+    /// How items are mapped or written is not as it was when the run began.
+    pub(crate) remapped: bool,
 }
 
 /// Reads the source from where the run is to its end, and commits everything.
 /// Gives the number of items in the source.
 pub(crate) async fn run(step: &mut Step, context: &Context) -> Result<u64> {
     let writes = step.resolved_writes();
-    let items = step.schema();
-    let router = Router::new(&writes, &items)?;
-    let Claim { run, epoch } = context.claim.clone();
-    let key = LaneKey { run, step: context.step.clone(), lane: 0, epoch };
-    let opener = Opener { sink: Arc::clone(&context.sink), key, writes, items };
-    let Options { retry, limit, chunk, lease, .. } = context.options.clone();
-    let lane = LaneRunner::open(
-        opener,
-        Retry::new(retry),
-        limit,
-        Arc::clone(&context.tally),
-        context.events.clone(),
-        context.stop.clone(),
-    )
-    .await?;
-    still_held(context, lease).await?;
-    context.tally.go_on_from(lane.mark().counts);
-    let from = lane.mark().checkpoint.clone();
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    // In a set, so that the lane ends with this future, whatever ends it.
-    let mut lanes = JoinSet::new();
-    lanes.spawn(lane.run(receiver));
-    let reader = Reader { step, router, limits: chunk, retry: Retry::new(retry), context };
-    let read = reader.run(from, sender).await;
-    while let Some(ended) = lanes.join_next().await {
-        // If the lane failed, the reader only saw that nobody listens any more.
-        ended.map_err(|e| Fault::bug(format!("a lane broke off: {e}")))??;
-    }
-    read
+    let router = Router::new(&writes, &step.schema())?;
+    let by = By::of(&writes);
+    step.mapper.begin(&context.claim.run);
+    let mut work = Work { step, context, writes, router, by: by.unwrap_or(By::Block) };
+    let wanted = if by.is_some() { work.wanted().await? } else { Layout::new(1) };
+    let open = work.open_begun().await?;
+    let counts = open.iter().fold(Counts::default(), |sum, lane| sum + lane.mark().counts);
+    context.tally.go_on_from(counts);
+    let limit = Arc::new(Limit::new(context.options.limit, counts.failed));
+    let marks: Vec<(u32, Mark)> =
+        open.iter().map(|lane| (lane.number(), lane.mark().clone())).collect();
+    let lanes = match Layout::in_force(&marks) {
+        None => work.open(wanted).await?,
+        Some(begun) => {
+            let lanes: Vec<LaneRunner> =
+                open.into_iter().filter(|lane| begun.lanes().contains(&lane.number())).collect();
+            work.refuse_remapped(&lanes)?;
+            if begun == wanted { lanes } else { work.change(begun, lanes, wanted, &limit).await? }
+        }
+    };
+    let (items, _) = work.pass(wanted, lanes, None, &limit).await?;
+    Ok(items)
 }
 
-/// Makes sure that the run is still ours now that its lane has a mark: a run that
-/// was given up before could not fence a lane that was not there.
-async fn still_held(context: &Context, lease: Duration) -> Result<()> {
-    let Context { claim, ledger, options, events, stop, .. } = context;
-    let mut retry = Retry::new(options.retry);
-    while let Err(fault) = ledger.heartbeat(claim, lease).await {
-        retry.pause(fault, events, &mut stop.clone()).await?;
-    }
-    Ok(())
-}
-
-struct Reader<'a> {
+/// A step at work.
+struct Work<'a> {
     step: &'a mut Step,
-    router: Router,
-    limits: ChunkLimits,
-    retry: Retry,
     context: &'a Context,
+    writes: Vec<Write>,
+    router: Router,
+    by: By,
 }
 
-impl Reader<'_> {
-    async fn run(mut self, from: Checkpoint, units: mpsc::Sender<Unit>) -> Result<u64> {
-        self.step.mapper.begin(&self.context.claim.run);
-        self.step.mapper.restore(from.state.as_deref())?;
-        self.step.source.seek(&from.position).await?;
-        let mut at = from;
-        loop {
-            if self.context.stop.is_requested() {
-                return Err(stopped());
-            }
-            let Some(unit) = self.next(&at).await? else { return Ok(at.position.ordinal) };
-            at = unit.end.clone();
-            if units.send(unit).await.is_err() {
-                let asked = self.context.stop.is_requested();
-                return Err(if asked { stopped() } else { Fault::bug("the lane ended early") });
-            }
+impl Work<'_> {
+    /// The lanes that are of use.
+    async fn wanted(&mut self) -> Result<Layout> {
+        let Context { sink, options, .. } = self.context;
+        if options.lanes <= 1 {
+            return Ok(Layout::new(1));
         }
+        let useful = sink.max_lanes(&self.writes, &self.step.schema()).await?;
+        Ok(Layout::new(options.lanes.min(useful)))
     }
 
-    /// Reads and maps one chunk.
-    async fn next(&mut self, start: &Checkpoint) -> Result<Option<Unit>> {
-        let Some(chunk) = self.step.source.next(&self.limits).await? else { return Ok(None) };
-        let progress = self.step.source.progress();
-        self.context.events.emit(&Event::ChunkRead { progress });
-        let mapped = self.map(&chunk.items, start).await?;
-        let end = Checkpoint { position: chunk.end.clone(), state: self.step.mapper.save() };
-        self.router.unit(start.clone(), end, &chunk, mapped).map(Some)
+    /// Opens all lanes that the run has ever had, so that whoever had them
+    /// writes nothing more; then their marks can be trusted to stay.
+    async fn open_begun(&mut self) -> Result<Vec<LaneRunner>> {
+        let Context { claim, step, ledger, .. } = self.context;
+        let mut lanes = Vec::new();
+        for (number, _) in ledger.marks(&claim.run, step).await? {
+            lanes.push(self.open_lane(number).await?);
+        }
+        Ok(lanes)
     }
 
-    /// Maps a chunk, again where the moment was at fault. A mapper in front of
-    /// the one that failed has mapped the chunk already, so all go back to where
-    /// they were.
-    async fn map(&mut self, items: &Items, start: &Checkpoint) -> Result<Mapped> {
-        let Context { events, stop, .. } = self.context;
-        loop {
-            match self.step.mapper.map(items.clone()).await {
-                Ok(mapped) => {
-                    self.retry.reset();
-                    return Ok(mapped);
-                }
-                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+    async fn open(&mut self, layout: Layout) -> Result<Vec<LaneRunner>> {
+        let mut lanes = Vec::new();
+        for number in layout.lanes() {
+            lanes.push(self.open_lane(number).await?);
+        }
+        Ok(lanes)
+    }
+
+    async fn open_lane(&mut self, lane: u32) -> Result<LaneRunner> {
+        let Context { claim, step, sink, options, events, stop, .. } = self.context;
+        let Claim { run, epoch } = claim.clone();
+        let key = LaneKey { run, step: step.clone(), lane, epoch };
+        let (sink, items) = (Arc::clone(sink), self.step.schema());
+        let opener = Opener { sink, key, writes: self.writes.clone(), items };
+        let retry = Retry::new(options.retry);
+        LaneRunner::open(opener, retry, events.clone(), stop.clone()).await
+    }
+
+    /// Where lanes are apart, an item that is mapped to another key now would
+    /// not be found in the lane that has done it.
+    fn refuse_remapped(&self, lanes: &[LaneRunner]) -> Result<()> {
+        let level = lanes.windows(2).all(|pair| pair[0].mark().done == pair[1].mark().done);
+        if level || !self.context.remapped {
+            return Ok(());
+        }
+        Err(Fault::config(
+            "the job's mapping or writes changed while its lanes were not level, so it can't be \
+             told any more which items are done",
+        )
+        .with_hint("put the job back as it was, or start a new run with --again"))
+    }
+
+    /// Goes over to another number of lanes: first the lanes there are come
+    /// level, then those that take over are brought to the same place.
+    async fn change(
+        &mut self,
+        begun: Layout,
+        lanes: Vec<LaneRunner>,
+        wanted: Layout,
+        limit: &Arc<Limit>,
+    ) -> Result<Vec<LaneRunner>> {
+        let level = lanes.iter().map(|lane| lane.mark().done).max().unwrap_or_default();
+        let (_, lanes) = self.pass(begun, lanes, Some(level), limit).await?;
+        let at = last(&lanes).checkpoint;
+        let mut ready = Vec::new();
+        for lane in self.open(wanted).await? {
+            let from = lane.mark().done;
+            ready.push(if from < level {
+                let unit = self.router.no_items(Span { from, to: level }, &at);
+                lane.run_one(unit, Arc::clone(limit)).await?
+            } else {
+                lane
+            });
+        }
+        Ok(ready)
+    }
+
+    /// Reads from where the lanes are to the item `until`, or to the end. Gives
+    /// the ordinal of the last item, and the lanes.
+    async fn pass(
+        &mut self,
+        layout: Layout,
+        lanes: Vec<LaneRunner>,
+        until: Option<u64>,
+        limit: &Arc<Limit>,
+    ) -> Result<(u64, Vec<LaneRunner>)> {
+        let from = last(&lanes);
+        if until.is_some_and(|until| from.done >= until) {
+            return Ok((from.done, lanes));
+        }
+        let mut senders = Vec::new();
+        // In a set, so that the lanes end with this future, whatever ends it.
+        let mut tasks = JoinSet::new();
+        for lane in lanes {
+            let (sender, receiver) = mpsc::channel(AHEAD);
+            senders.push(sender);
+            tasks.spawn(lane.run(receiver, Arc::clone(limit)));
+        }
+        let options = &self.context.options;
+        let (limits, retry) = (of_all_lanes(options.chunk, layout), Retry::new(options.retry));
+        let dealer = Dealer::new(layout, self.by, &self.writes);
+        let reader = Reader {
+            step: self.step,
+            router: &self.router,
+            dealer: &dealer,
+            limits,
+            retry,
+            context: self.context,
+        };
+        let read = reader.run(from.checkpoint, until, senders).await;
+        let lanes = join(tasks).await?;
+        Ok((read?, lanes))
+    }
+}
+
+/// The mark that is farthest behind: from there all lanes can go on.
+fn last(lanes: &[LaneRunner]) -> Mark {
+    lanes.iter().map(LaneRunner::mark).min_by_key(|mark| mark.done).cloned().unwrap_or_default()
+}
+
+/// What is read at once, so that each lane's share is a chunk.
+fn of_all_lanes(chunk: ChunkLimits, layout: Layout) -> ChunkLimits {
+    let lanes = layout.count() as usize;
+    ChunkLimits {
+        items: chunk.items.saturating_mul(lanes),
+        bytes: chunk.bytes.saturating_mul(lanes),
+        age: chunk.age,
+    }
+}
+
+/// Waits for all lanes to end. If one failed, the others end in peace: they get
+/// no more units, as the reader stops. A reader that finds a lane gone only saw
+/// that nobody listens any more: it is the lane that knows why.
+///
+/// # Errors
+/// What went wrong first; that the run was asked to stop only if nothing did.
+async fn join(mut tasks: JoinSet<Result<LaneRunner>>) -> Result<Vec<LaneRunner>> {
+    let mut lanes = Vec::new();
+    let mut failed: Option<Fault> = None;
+    while let Some(ended) = tasks.join_next().await {
+        match ended.map_err(|e| Fault::bug(format!("a lane broke off: {e}"))).flatten() {
+            Ok(lane) => lanes.push(lane),
+            Err(fault) if failed.as_ref().is_none_or(|f| f.kind() == Kind::Stopped) => {
+                failed = Some(fault);
             }
-            self.step.mapper.restore(start.state.as_deref())?;
+            Err(_) => {}
         }
     }
+    lanes.sort_by_key(LaneRunner::number);
+    failed.map_or(Ok(lanes), Err)
 }
 
 /// Checks a finished step against the book: every item read came to one end, and

@@ -16,8 +16,8 @@ const SAMPLE: u64 = 1_000;
 
 /// How a job runs, as its file says.
 pub(crate) fn options(job: &JobFile) -> Result<Options, Problem> {
-    lanes(job)?;
     Ok(Options {
+        lanes: lanes(job)?,
         chunk: chunk(job)?,
         limit: failure_limit(job)?,
         retry: retry(job)?,
@@ -88,15 +88,16 @@ fn retry(job: &JobFile) -> Result<RetryPolicy, Problem> {
     Ok(policy)
 }
 
-/// The most lanes that are wanted; the engine uses one so far, which is within
-/// any such bound.
-fn lanes(job: &JobFile) -> Result<(), Problem> {
-    match &job.spec().limits.lanes {
-        Some(lanes) if whole(job, lanes)? == 0 => {
+/// The most lanes that are wanted; any number that is too large is as good as
+/// the largest.
+fn lanes(job: &JobFile) -> Result<u32, Problem> {
+    let Some(lanes) = &job.spec().limits.lanes else { return Ok(Options::default().lanes) };
+    match whole(job, lanes)? {
+        0 => {
             let fault = Fault::config("without a lane nothing is written");
             Err(job.problem(lanes.span(), fault.with_hint("write 1 or more, or leave it out")))
         }
-        _ => Ok(()),
+        n => Ok(u32::try_from(n).unwrap_or(u32::MAX)),
     }
 }
 

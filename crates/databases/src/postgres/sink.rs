@@ -34,6 +34,9 @@ WHERE NOT EXISTS (SELECT FROM kiln.runs r
 ON CONFLICT (run, step, lane) DO UPDATE SET epoch = excluded.epoch WHERE m.epoch <= excluded.epoch
 RETURNING done, place_ordinal, place, state, read, processed, filtered, duplicate, failed";
 
+/// Whoever claims the run waits until the lane is open, and so sees its mark.
+const HOLD_RUN: &str = "SELECT FROM kiln.runs WHERE run = $1 FOR SHARE";
+
 pub(super) struct PostgresSink {
     server: Arc<Server>,
 }
@@ -89,8 +92,15 @@ impl Sink for PostgresSink {
         checks
     }
 
-    fn max_lanes(&self) -> u32 {
-        MAX_LANES
+    async fn max_lanes(&self, writes: &[Write], items: &SchemaRef) -> Result<u32> {
+        let client = self.server.connect().await?;
+        for write in writes.iter().filter(|write| !write.key.is_empty()) {
+            let Some(table) = Table::find(&client, &write.table).await? else { continue };
+            if !table.tells_keys_apart(write, items) {
+                return Ok(1);
+            }
+        }
+        Ok(MAX_LANES)
     }
 
     async fn open(
@@ -117,6 +127,7 @@ async fn take_over(client: &Client, key: &LaneKey) -> Result<Mark> {
         i64::try_from(*epoch).map_err(|_| Fault::bug(format!("the epoch {epoch} is too large")))?;
     let wait = "BEGIN; SET LOCAL lock_timeout = '60s'";
     client.batch_execute(wait).await.map_err(|e| own_fault(&e))?;
+    client.query_typed(HOLD_RUN, &[(&run.0, Type::TEXT)]).await.map_err(|e| own_fault(&e))?;
     let marks = client
         .query_typed(
             TAKE_OVER,

@@ -1,11 +1,13 @@
 //! What the server's catalogs say of a table.
 
-use kiln_core::{Fault, Result, TableName};
+use arrow_schema::{DataType, SchemaRef};
+use kiln_core::{Fault, Result, TableName, Write, WriteColumn};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::fault::fault;
 use super::types::Family;
+use crate::fit::ItemType;
 use crate::names::quoted_table;
 
 /// The longest name that PostgreSQL keeps, in bytes; it cuts off longer ones.
@@ -123,6 +125,16 @@ impl Table {
         self.columns.iter().find(|c| c.name == name)
     }
 
+    /// Whether keys that differ as items have them are never one key here.
+    pub(super) fn tells_keys_apart(&self, write: &Write, items: &SchemaRef) -> bool {
+        let of_key = |c: &&WriteColumn| write.key.contains(&c.column);
+        write.columns.iter().filter(of_key).all(|c| {
+            let item = items.field_with_name(&c.from).ok();
+            let column = self.columns.iter().find(|own| own.name == c.column);
+            item.zip(column).is_some_and(|(item, own)| own.tells_apart(item.data_type()))
+        })
+    }
+
     /// Whether a unique constraint is over exactly these columns.
     pub(super) fn is_unique(&self, names: &[String]) -> bool {
         self.unique.iter().any(|columns| {
@@ -132,6 +144,23 @@ impl Table {
 }
 
 impl Column {
+    /// Whether two values of an item's column that differ are never one value
+    /// here: not rounded, not cut, and not of a collation that finds them equal.
+    fn tells_apart(&self, item: &DataType) -> bool {
+        match (self.family, ItemType::of(item)) {
+            (Family::Int, Some(ItemType::Int))
+            | (Family::Numeric(_), Some(ItemType::Int | ItemType::Decimal(..)))
+            | (Family::Bool, Some(ItemType::Bool))
+            | (Family::Date, Some(ItemType::Date))
+            | (Family::Bytes, Some(ItemType::Bytes)) => true,
+            (Family::Text, Some(ItemType::Text)) => {
+                self.collation.is_empty()
+                    && ["text", "character varying"].contains(&self.type_name.as_str())
+            }
+            _ => false,
+        }
+    }
+
     fn new(row: &Row) -> Self {
         let name: String = row.get(3);
         let category: String = row.get(4);

@@ -37,11 +37,14 @@ pub(super) fn counts(row: &Row<'_>) -> rusqlite::Result<Counts> {
 }
 
 /// Takes a lane over at its key's epoch; from then on a lower one moves nothing.
+/// A run that the ledger gave to somebody else, or gave up, is not opened again.
 pub(super) fn take_over(connection: &Connection, lane: &LaneKey) -> Result<Mark> {
     let LaneKey { run, step, lane: number, epoch } = lane;
     let changed = connection
         .prepare_cached(
-            "INSERT INTO kiln_marks (run, step, lane, epoch) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO kiln_marks (run, step, lane, epoch) SELECT ?1, ?2, ?3, ?4
+             WHERE NOT EXISTS (SELECT 1 FROM kiln_runs
+                               WHERE id = ?1 AND (epoch > ?4 OR state = 'abandoned'))
              ON CONFLICT (run, step, lane) DO UPDATE SET epoch = excluded.epoch
              WHERE epoch <= excluded.epoch",
         )

@@ -32,8 +32,9 @@ impl Sink for SqliteSink {
     }
 
     /// SQLite has one writer.
-    fn max_lanes(&self) -> u32 {
-        1
+    /// One: SQLite has one writer at a time.
+    async fn max_lanes(&self, _: &[Write], _: &SchemaRef) -> Result<u32> {
+        Ok(1)
     }
 
     async fn open(

@@ -28,6 +28,12 @@ struct Entry {
 impl Book {
     /// Takes a lane over.
     pub(super) fn open(&mut self, key: &LaneKey) -> Result<Mark> {
+        let is_gone = |run: &RunRecord| {
+            run.start.id == key.run && (run.epoch > key.epoch || run.state == RunState::Abandoned)
+        };
+        if self.runs.iter().any(|entry| is_gone(&entry.record)) {
+            return Err(claim(key).fenced());
+        }
         let lane = (key.run.clone(), key.step.clone(), key.lane);
         let (epoch, mark) = self.marks.entry(lane).or_default();
         if *epoch > key.epoch {

@@ -114,8 +114,8 @@ impl Sink for MemoryTarget {
         writes.iter().map(check).collect()
     }
 
-    fn max_lanes(&self) -> u32 {
-        1
+    async fn max_lanes(&self, _: &[Write], _: &SchemaRef) -> Result<u32> {
+        Ok(8)
     }
 
     async fn open(

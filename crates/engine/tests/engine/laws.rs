@@ -1,5 +1,5 @@
-//! The two laws of a unit of work: its parts cover its span, and committing
-//! them is committing the whole.
+//! The laws of a unit of work: its parts cover its span, its shares its items,
+//! and committing either is committing the whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +126,39 @@ proptest! {
         let split = parts(whole.clone(), &cuts);
         let (a, b) = block_on(async { (committed(from, vec![whole]).await, committed(from, split).await) });
         prop_assert_eq!(a, b);
+    }
+
+    #[test]
+    fn the_shares_of_a_unit_are_the_whole(
+        fates in proptest::collection::vec(fate(), 1..60),
+        count in 1u32..5,
+        seed in any::<u64>(),
+    ) {
+        let whole = unit(0, &fates, &[insert_notes(), insert_labels()]);
+        let lane = |ordinal: u64| ((ordinal ^ seed) % u64::from(count)) as u32;
+        let lanes: Vec<u32> = whole.items.iter().map(|o| lane(*o)).collect();
+        let shares = whole.share(count, &lanes, lane).unwrap();
+        prop_assert_eq!(shares.len(), count as usize);
+        let mut ordinals: Vec<u64> = Vec::new();
+        let mut sum = Counts::default();
+        for (number, share) in shares.iter().enumerate() {
+            prop_assert_eq!((share.span, &share.start, &share.end), (whole.span, &whole.start, &whole.end));
+            let own = share.items.iter().chain(&share.filtered)
+                .chain(share.dead_letters.iter().map(|l| &l.ordinal));
+            for ordinal in own {
+                prop_assert_eq!(lane(*ordinal), number as u32);
+                ordinals.push(*ordinal);
+            }
+            for rows in &share.writes {
+                prop_assert_eq!(rows.batch.num_rows(), rows.ordinals.len());
+                prop_assert_eq!(&rows.ordinals, &share.items);
+            }
+            sum += share.counts();
+        }
+        ordinals.sort_unstable();
+        prop_assert_eq!(ordinals, (1..=whole.span.to).collect::<Vec<_>>());
+        prop_assert_eq!(sum, whole.counts());
+        prop_assert!(whole.share(count, &lanes[..lanes.len().saturating_sub(1)], lane).is_err() || lanes.is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod conformance;
 mod events;
 mod failures;
 mod isolation;
+mod lanes;
 mod laws;
 mod resume;
 mod start;

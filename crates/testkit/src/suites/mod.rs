@@ -64,6 +64,7 @@ macro_rules! sink_suite {
             a_taken_lane_commits_nothing_more
             a_taken_lane_is_fenced_before_its_items_are_judged
             an_older_epoch_can_not_open
+            a_run_taken_over_gets_no_new_lane
             an_opened_lane_tells_the_true_mark
             lanes_and_steps_and_runs_have_marks_of_their_own
             nothing_submitted_is_unknown

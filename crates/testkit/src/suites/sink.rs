@@ -335,6 +335,30 @@ pub async fn an_older_epoch_can_not_open(target: &Target) {
     assert_eq!(older.err().expect("a fence").kind(), Kind::Fenced);
 }
 
+/// B35: a runner that was taken over, or whose run was given up, opens no lane,
+/// not even one that nobody has opened yet.
+pub async fn a_run_taken_over_gets_no_new_lane(target: &Target) {
+    let (ledger, writes) = (target.ledger(), [insert_notes()]);
+    let old = begin(&*ledger, "job", "").await;
+    let lease = std::time::Duration::from_secs(60);
+    let new = ledger.claim(&old.run, old.epoch, &kiln_core::Owner::default(), lease, true).await;
+    let new = new.expect("a claim").expect("nobody was faster");
+    for lane in [0, 1] {
+        assert_eq!(late(target, &key(&old.run, lane, old.epoch)).await, Kind::Fenced);
+    }
+    open(target, &key(&new.run, 1, new.epoch), &writes).await;
+    assert!(ledger.abandon(&new.run, new.epoch).await.expect("to abandon"));
+    for lane in [1, 2] {
+        assert_eq!(late(target, &key(&new.run, lane, new.epoch)).await, Kind::Fenced);
+    }
+}
+
+/// Why a lane can't be opened.
+async fn late(target: &Target, key: &LaneKey) -> Kind {
+    let opened = target.sink().open(key, &[insert_notes()], &notes::items()).await;
+    opened.err().expect("a fence").kind()
+}
+
 /// Opened again with the same key, the lane is fresh and its mark true.
 pub async fn an_opened_lane_tells_the_true_mark(target: &Target) {
     let (run, mut lane) = lane(target).await;

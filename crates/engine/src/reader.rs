@@ -1,0 +1,80 @@
+//! Reading and mapping: from the source to units for the lanes.
+
+use kiln_core::{Checkpoint, ChunkLimits, Event, Fault, Items, Mapped, Mapper as _, Result, Unit};
+use tokio::sync::mpsc;
+
+use crate::deal::Dealer;
+use crate::job::Step;
+use crate::retry::{Retry, stopped};
+use crate::route::Router;
+use crate::step::Context;
+
+/// Reads and maps in one task, in order.
+pub(crate) struct Reader<'a> {
+    pub(crate) step: &'a mut Step,
+    pub(crate) router: &'a Router,
+    pub(crate) dealer: &'a Dealer,
+    pub(crate) limits: ChunkLimits,
+    pub(crate) retry: Retry,
+    pub(crate) context: &'a Context,
+}
+
+impl Reader<'_> {
+    /// Reads from a checkpoint to the item `until`, or to the end, and gives
+    /// each lane its share. Gives the ordinal of the last item read.
+    pub(crate) async fn run(
+        mut self,
+        from: Checkpoint,
+        until: Option<u64>,
+        lanes: Vec<mpsc::Sender<Unit>>,
+    ) -> Result<u64> {
+        self.step.mapper.restore(from.state.as_deref())?;
+        self.step.source.seek(&from.position).await?;
+        let mut at = from;
+        while until.is_none_or(|until| at.position.ordinal < until) {
+            if self.context.stop.is_requested() {
+                return Err(stopped());
+            }
+            let Some(unit) = self.next(&at).await? else { break };
+            at = unit.end.clone();
+            let unit = match until {
+                Some(until) if until < unit.span.to => unit.split(until).0,
+                _ => unit,
+            };
+            for (lane, share) in lanes.iter().zip(self.dealer.deal(unit)?) {
+                if lane.send(share).await.is_err() {
+                    let asked = self.context.stop.is_requested();
+                    return Err(if asked { stopped() } else { Fault::bug("a lane ended early") });
+                }
+            }
+        }
+        Ok(at.position.ordinal)
+    }
+
+    /// Reads and maps one chunk.
+    async fn next(&mut self, start: &Checkpoint) -> Result<Option<Unit>> {
+        let Some(chunk) = self.step.source.next(&self.limits).await? else { return Ok(None) };
+        let progress = self.step.source.progress();
+        self.context.events.emit(&Event::ChunkRead { progress });
+        let mapped = self.map(&chunk.items, start).await?;
+        let end = Checkpoint { position: chunk.end.clone(), state: self.step.mapper.save() };
+        self.router.unit(start.clone(), end, &chunk, mapped).map(Some)
+    }
+
+    /// Maps a chunk, again where the moment was at fault. A mapper in front of
+    /// the one that failed has mapped the chunk already, so all go back to where
+    /// they were.
+    async fn map(&mut self, items: &Items, start: &Checkpoint) -> Result<Mapped> {
+        let Context { events, stop, .. } = self.context;
+        loop {
+            match self.step.mapper.map(items.clone()).await {
+                Ok(mapped) => {
+                    self.retry.reset();
+                    return Ok(mapped);
+                }
+                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+            }
+            self.step.mapper.restore(start.state.as_deref())?;
+        }
+    }
+}
