@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use kiln::{StepRecord, StepState, steps_of};
 use kiln_core::{DeadLetter, Fault, Kind, Ledger, RunRecord};
 use kiln_databases::Database;
 use kiln_jobfile::{JobFile, Problem};
@@ -81,19 +82,46 @@ impl Book {
         }
     }
 
-    /// Gives all dead letters of a run to `each`, in order.
+    /// The steps of a run, in their order.
+    pub(crate) async fn steps(&self, run: &RunRecord) -> Result<Vec<StepRecord>, Problem> {
+        Ok(steps_of(self.ledger.as_ref(), run).await?)
+    }
+
+    /// The steps of a run that may have dead letters: all that have begun, or
+    /// the one of this name.
+    pub(crate) async fn begun(
+        &self,
+        run: &RunRecord,
+        name: Option<&str>,
+    ) -> Result<Vec<StepRecord>, Problem> {
+        let steps = self.steps(run).await?;
+        let is_meant = |step: &StepRecord| name.is_none_or(|name| step.name == name);
+        if let Some(name) = name.filter(|_| !steps.iter().any(is_meant)) {
+            let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+            let fault = format!("run {} has no step {name}", run.start.id);
+            return Err(Fault::new(Kind::InputMissing, fault)
+                .with_hint(format!("its steps: {}", names.join(", ")))
+                .into());
+        }
+        let has_begun = |step: &StepRecord| step.state != StepState::Waiting;
+        Ok(steps.into_iter().filter(|step| is_meant(step) && has_begun(step)).collect())
+    }
+
+    /// Gives all dead letters of these steps of a run to `each`, in order, with
+    /// the name of the step.
     pub(crate) async fn dead_letters(
         &self,
         run: &RunRecord,
-        mut each: impl FnMut(DeadLetter) -> Result<(), Problem>,
+        steps: &[StepRecord],
+        mut each: impl FnMut(&str, DeadLetter) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        for step in self.ledger.steps(&run.start.id).await? {
+        for StepRecord { name, .. } in steps {
             let mut after = 0;
             loop {
-                let page = self.ledger.dead_letters(&run.start.id, &step, after, PAGE).await?;
+                let page = self.ledger.dead_letters(&run.start.id, name, after, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = last.ordinal;
-                page.into_iter().try_for_each(&mut each)?;
+                page.into_iter().try_for_each(|letter| each(name, letter))?;
             }
         }
         Ok(())

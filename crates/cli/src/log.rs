@@ -141,7 +141,18 @@ impl Observer for Log {
             Event::RunStarted { run, job, resumed: Some(counts) } => {
                 tracing::info!(%run, job, read = counts.read, "run resumed");
             }
-            Event::StepStarted { step, source, .. } => tracing::info!(step, source, "step started"),
+            Event::StepStarted { step, place, of, source } => {
+                tracing::info!(step, place, of, source, "step started");
+            }
+            Event::StepEnded { step, counts } => tracing::info!(
+                step,
+                read = counts.read,
+                processed = counts.processed,
+                filtered = counts.filtered,
+                duplicate = counts.duplicate,
+                failed = counts.failed,
+                "step ended"
+            ),
             Event::Committed { lane, span, counts, took } => tracing::debug!(
                 lane,
                 from = span.from,

@@ -69,10 +69,15 @@ pub(crate) struct Meter {
 #[derive(Debug, Clone)]
 struct State {
     job: String,
+    /// The job, and the step where there are several.
+    name: String,
     began: Instant,
     told: Instant,
+    step_began: Instant,
+    /// The next step to begin may have been begun before.
+    resumed: bool,
     source: Progress,
-    /// Where this start began to read, in the source's own measure.
+    /// Where this start began to read the step's source, in its own measure.
     from: Option<u64>,
     /// Items that this start has committed.
     items: u64,
@@ -85,8 +90,11 @@ impl Meter {
         let now = Instant::now();
         let state = State {
             job: String::new(),
+            name: String::new(),
             began: now,
             told: now,
+            step_began: now,
+            resumed: false,
             source: Progress::default(),
             from: None,
             items: 0,
@@ -114,7 +122,7 @@ impl Meter {
             }
             Screen::Lines if state.told.elapsed() >= EVERY => {
                 state.told = Instant::now();
-                output::notice(&format!("{}: {}", state.job, state.sentence()));
+                output::notice(&format!("{}: {}", state.name, state.sentence()));
             }
             Screen::Lines => {}
         }
@@ -128,10 +136,13 @@ impl Observer for Meter {
             Event::RunStarted { job, resumed, .. } => {
                 state.job = kiln_jobfile::printable(job);
                 state.failed = resumed.map_or(0, |counts| counts.failed);
-                state.from = if resumed.is_some() { None } else { Some(0) };
+                state.resumed = resumed.is_some();
                 (state.began, state.told) = (Instant::now(), Instant::now());
+            }
+            Event::StepStarted { step, place, of, .. } => {
+                state.begin_step(step, *place, *of);
                 if let Screen::Bar(bar) = &self.screen {
-                    bar.set_prefix(state.job.clone());
+                    bar.set_prefix(state.name.clone());
                 }
             }
             Event::ChunkRead { progress } => {
@@ -150,6 +161,16 @@ impl Observer for Meter {
 }
 
 impl State {
+    fn begin_step(&mut self, step: &str, place: usize, of: usize) {
+        self.name = match of {
+            1 => self.job.clone(),
+            _ => format!("{} {place}/{of} {}", self.job, kiln_jobfile::printable(step)),
+        };
+        self.source = Progress::default();
+        self.step_began = Instant::now();
+        self.from = if std::mem::take(&mut self.resumed) { None } else { Some(0) };
+    }
+
     /// `43% · 230,000 items · 55,000/s · 12 s left · 1,023 failed`
     fn sentence(&self) -> String {
         let seconds = self.began.elapsed().as_secs_f64();
@@ -159,7 +180,7 @@ impl State {
         }
         parts.push(format!("{} items", grouped(self.items)));
         parts.push(format!("{}/s", grouped(per_second(self.items, seconds))));
-        if let Some(left) = self.left(seconds) {
+        if let Some(left) = self.left(self.step_began.elapsed().as_secs_f64()) {
             parts.push(format!("{} left", duration(left)));
         }
         if self.failed > 0 {
@@ -168,7 +189,8 @@ impl State {
         parts.join(" · ")
     }
 
-    /// How long it will take yet, if it goes on as it did.
+    /// How long the step will take yet, if it goes on as it did for so many
+    /// seconds.
     fn left(&self, seconds: f64) -> Option<Duration> {
         let done = self.source.done.checked_sub(self.from?).filter(|done| *done > 0)?;
         let rest = self.source.total?.saturating_sub(self.source.done);

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use kiln::{FailedItem, Report};
+use kiln::{FailedItem, Report, StepReport};
 use kiln_core::{Counts, Fault, Status};
 use kiln_jobfile::{Problem, printable};
 use serde_json::{Value, json};
@@ -45,8 +45,9 @@ pub(crate) fn json(report: Option<&Report>, problem: Option<&Problem>, context: 
         "items_filtered": counts.filtered,
         "items_duplicate": counts.duplicate,
         "items_failed": counts.failed,
+        "steps": report.map(|r| r.steps.iter().map(step).collect::<Value>()).unwrap_or_default(),
         "failed_items": failed,
-        "processing_time_seconds": (seconds * 1e3).round() / 1e3,
+        "processing_time_seconds": milliseconds(seconds),
         "items_per_second": per_second(context.items_now, seconds),
         "peak_memory_bytes": report.map_or(0, |r| r.peak_memory),
         "chunks": report.map_or(0, |r| r.chunks),
@@ -58,8 +59,30 @@ pub(crate) fn json(report: Option<&Report>, problem: Option<&Problem>, context: 
     })
 }
 
+fn step(step: &StepReport) -> Value {
+    let Counts { read, processed, filtered, duplicate, failed } = step.counts;
+    json!({
+        "step": step.name,
+        "status": step.status.map(Status::as_str),
+        "items_read": read,
+        "items_processed": processed,
+        "items_filtered": filtered,
+        "items_duplicate": duplicate,
+        "items_failed": failed,
+        "processing_time_seconds": milliseconds(step.took.as_secs_f64()),
+        "chunks": step.chunks,
+        "retries": step.retries,
+    })
+}
+
+/// Seconds, to the millisecond.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}
+
 fn failed_item(item: &FailedItem) -> Value {
     json!({
+        "step": item.step,
         "source": item.source,
         "line": item.line,
         "stage": item.stage.as_str(),
@@ -140,7 +163,30 @@ pub(crate) fn table(report: &Report, context: &Context) -> String {
     for change in &report.changes {
         text.push_str(&format!("  changed    {}\n", printable(change)));
     }
-    text + &failed_table(report)
+    text + &step_table(report) + &failed_table(report)
+}
+
+/// A line for each step, where there are several.
+fn step_table(report: &Report) -> String {
+    if report.steps.len() < 2 {
+        return String::new();
+    }
+    let has_duplicates = report.counts.duplicate > 0;
+    let heads = ["step", "status", ">read", ">processed", ">filtered"];
+    let duplicate = has_duplicates.then_some(">duplicate");
+    let mut table = Table::new(heads.into_iter().chain(duplicate).chain([">failed", ">time"]));
+    for step in &report.steps {
+        let Counts { read, processed, filtered, duplicate, failed } = step.counts;
+        let status = step.status.map_or("not begun".to_owned(), |s| s.as_str().replace('_', " "));
+        let mut row = vec![step.name.clone(), status];
+        row.extend([read, processed, filtered].map(grouped));
+        row.extend(has_duplicates.then(|| grouped(duplicate)));
+        // A step that an earlier start completed took this one no time.
+        let time = if step.took.is_zero() { String::new() } else { duration(step.took) };
+        row.extend([grouped(failed), time]);
+        table.row(row);
+    }
+    format!("\n{}", table.lines("  "))
 }
 
 fn status(status: Status) -> &'static str {
@@ -153,14 +199,17 @@ fn status(status: Status) -> &'static str {
 }
 
 fn failed_table(report: &Report) -> String {
-    let mut table = Table::new(["failed item", "stage", "code", "error"]);
+    let several = report.steps.len() > 1;
+    let heads = ["failed item", "stage", "code", "error"];
+    let mut table = Table::new(several.then_some("step").into_iter().chain(heads));
     for item in report.failed_items.iter().take(FAILED_SHOWN) {
-        table.row([
+        let cells = [
             place(&item.source, item.line),
             item.stage.to_string(),
             item.code.clone().unwrap_or_default(),
             item.error.clone(),
-        ]);
+        ];
+        table.row(several.then(|| item.step.clone()).into_iter().chain(cells));
     }
     if table.is_empty() {
         return String::new();

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use kiln::{Job, Options};
+use arrow_schema::SchemaRef;
+use kiln::{Job, Options, Step};
 use kiln_core::{Fault, Kind, Mapper, Source, Write};
 use kiln_databases::Database;
+use toml::Spanned;
 
 use crate::check::{Checked, Checks};
 use crate::jobfile::JobFile;
 use crate::problem::Problem;
+use crate::spec::{MatchSpec, StepSpec};
 use crate::{limits, mapping, source, target, writes};
 
 /// A job that can be run.
 pub struct Built {
-    /// The job; its options are those of the job file.
+    /// The job; its steps run as its file says.
     pub job: Job,
-    /// How it runs, as its file says.
+    /// How the run as a whole is held; the file does not say.
     pub options: Options,
     /// The database that it writes to, not set up yet.
     pub database: Arc<dyn Database>,
@@ -23,10 +26,15 @@ pub struct Built {
 
 /// What a job is put together from.
 pub(crate) struct Parts {
+    pub(crate) steps: Vec<StepParts>,
+    pub(crate) database: Arc<dyn Database>,
+}
+
+/// What a step is put together from.
+pub(crate) struct StepParts {
     pub(crate) source: Box<dyn Source>,
     pub(crate) mappers: Vec<Box<dyn Mapper>>,
     pub(crate) writes: Vec<Write>,
-    pub(crate) database: Arc<dyn Database>,
     pub(crate) options: Options,
 }
 
@@ -51,14 +59,14 @@ impl JobFile {
     /// # Errors
     /// The first check of [`validate`](Self::validate) that fails.
     pub async fn build(&self) -> Result<Built, Problem> {
-        let Parts { source, mappers, writes, database, options } = self.parts(Purpose::Run).await?;
-        let job = Job::new(self.name(), source, database.sink(), database.ledger())
+        let Parts { steps, database } = self.parts(Purpose::Run).await?;
+        let mut steps = self.spec().steps.iter().zip(steps).map(|(spec, parts)| step(spec, parts));
+        let first = steps.next().ok_or_else(|| Fault::bug("a job was built without a step"))?;
+        let job = Job::in_steps(self.name(), first, database.sink(), database.ledger())
             .parameters(self.parameters())
-            .definition(self.definition()?)
-            .options(options.clone());
-        let job = mappers.into_iter().fold(job, Job::map);
-        let job = writes.into_iter().fold(job, Job::write);
-        Ok(Built { job, options, database })
+            .definition(self.definition()?);
+        let job = steps.fold(job, Job::step);
+        Ok(Built { job, options: Options::default(), database })
     }
 
     /// The database that the job writes to and keeps its ledger in. Nothing is
@@ -82,40 +90,94 @@ impl JobFile {
     }
 }
 
-/// Puts the parts together, from left to right; each step is a check.
+/// A step from its parts.
+fn step(spec: &StepSpec, parts: StepParts) -> Step {
+    let StepParts { source, mappers, writes, options } = parts;
+    let step = Step::new(spec.name.get_ref(), source).options(options);
+    let step = spec.needs.iter().map(Spanned::get_ref).fold(step, Step::needs);
+    let step = mappers.into_iter().fold(step, Step::map);
+    writes.into_iter().fold(step, Step::write)
+}
+
+/// Puts the parts of all steps together. What is wrong with one step keeps no
+/// other from being looked at.
 async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<Parts> {
-    let options = match limits::options(job) {
+    let mut database = target::open(job).await.map_err(Some);
+    let steps = &job.spec().steps;
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps {
+        if steps.len() > 1 {
+            let needs: Vec<&str> = step.needs.iter().map(|n| n.get_ref().as_str()).collect();
+            let note = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
+            checks.pass(format!("step {}", step.name.get_ref()), note);
+        }
+        let Some(front) = front(job, step, checks) else { continue };
+        match &mut database {
+            Ok(database) => {
+                all.extend(back(job, step, front, database.as_ref(), purpose, checks).await);
+            }
+            // Said once.
+            Err(problem) => {
+                if let Some(problem) = problem.take() {
+                    checks.add::<()>("target", Err(problem), |()| None);
+                }
+            }
+        }
+    }
+    (all.len() == steps.len()).then_some(Parts { steps: all, database: database.ok()? })
+}
+
+/// What of a step needs no database: from its source to its rules.
+struct Front {
+    options: Options,
+    source: Box<dyn Source>,
+    mappers: Vec<Box<dyn Mapper>>,
+    schema: SchemaRef,
+}
+
+/// Puts the front together, from left to right; each part is a check.
+fn front(job: &JobFile, step: &StepSpec, checks: &mut Checks) -> Option<Front> {
+    let options = match limits::options(job, step) {
         Ok(options) => options,
         Err(problem) => return checks.add("job file", Err(problem), |_| None),
     };
-    let source = open_source(job, checks)?;
+    let source = open_source(job, step, checks)?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
-
-    if job.spec().map.is_some() {
-        mappers.extend(checks.add("map", mapping::map(job, source.schema()), |_| None)?);
+    let mut schema = source.schema();
+    if let Some(map) = &step.map {
+        let mapper = checks.add("map", mapping::map(job, map, schema), |_| None)?;
+        schema = mapper.schema();
+        mappers.push(mapper);
     }
-    let schema = mappers.last().map_or_else(|| source.schema(), |m| m.schema());
-    if !job.spec().require.is_empty() {
-        let rules = job.spec().require.len();
+    if !step.require.is_empty() {
+        let rules = step.require.len();
         let note = format!("{rules} {}", if rules == 1 { "rule" } else { "rules" });
-        let mapper = mapping::require(job, Arc::clone(&schema));
-        mappers.extend(checks.add("require", mapper, |_| Some(note))?);
+        let mapper = mapping::require(job, &step.require, schema);
+        let mapper = checks.add("require", mapper, |_| Some(note))?;
+        schema = mapper.schema();
+        mappers.push(mapper);
     }
+    Some(Front { options, source, mappers, schema })
+}
 
-    let database = match target::open(job).await {
-        Ok(database) => database,
-        Err(problem) => return checks.add("target", Err(problem), |_| None),
-    };
-    let mut schema = schema;
-    for spec in &job.spec().matches {
+/// Puts the rest together: what finds and writes rows in the database.
+async fn back(
+    job: &JobFile,
+    step: &StepSpec,
+    front: Front,
+    database: &dyn Database,
+    purpose: Purpose,
+    checks: &mut Checks,
+) -> Option<StepParts> {
+    let Front { options, source, mut mappers, mut schema } = front;
+    for spec in &step.matches {
         let only_look = purpose == Purpose::Look;
-        let mapper = mapping::matching(job, spec, database.as_ref(), schema, only_look).await;
+        let mapper = mapping::matching(job, spec, database, schema, only_look).await;
         let mapper = checks.add(match_line(job, spec, &mapper), mapper, |_| None)?;
         schema = mapper.schema();
         mappers.push(mapper);
     }
-
-    let writes = match writes::writes(job, &schema) {
+    let writes = match writes::writes(job, step, &schema) {
         Ok(writes) => writes,
         Err(problem) => return checks.add("write", Err(problem), |_| None),
     };
@@ -124,15 +186,11 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
         mappers.push(Box::new(compute));
     }
     checks.extend(database.sink().check(&writes.writes, &schema).await);
-    Some(Parts { source, mappers, writes: writes.writes, database, options })
+    Some(StepParts { source, mappers, writes: writes.writes, options })
 }
 
 /// The line of a `[[match]]`, or that of the target, where that is what fails.
-fn match_line<T>(
-    job: &JobFile,
-    spec: &crate::spec::MatchSpec,
-    result: &Result<T, Problem>,
-) -> String {
+fn match_line<T>(job: &JobFile, spec: &MatchSpec, result: &Result<T, Problem>) -> String {
     let unreached = |p: &Problem| matches!(p.fault().kind(), Kind::Unreachable | Kind::Busy);
     match result {
         Err(problem) if unreached(problem) => format!("target {}", job.shown_url()),
@@ -141,9 +199,9 @@ fn match_line<T>(
 }
 
 /// The file is one check, its columns are another.
-fn open_source(job: &JobFile, checks: &mut Checks) -> Option<Box<dyn Source>> {
-    let file = format!("file {}", job.spec().source.file.get_ref());
-    match source::open(job) {
+fn open_source(job: &JobFile, step: &StepSpec, checks: &mut Checks) -> Option<Box<dyn Source>> {
+    let file = format!("file {}", step.source.file.get_ref());
+    match source::open(job, &step.source) {
         Ok(source) => {
             checks.pass(file, size(source.as_ref()));
             let schema = source.schema();

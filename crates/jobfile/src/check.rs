@@ -19,6 +19,11 @@ impl From<Check> for Checked {
     }
 }
 
+/// What is said of a check that passed.
+fn passed(line: &Checked) -> Option<&Option<String>> {
+    line.result.as_ref().ok()
+}
+
 /// The lines so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checks(Vec<Checked>);
@@ -43,8 +48,16 @@ impl Checks {
         self.0.push(Checked { what: what.into(), result: Ok(note) });
     }
 
+    /// Adds what a database says. It says some things for each step; those that
+    /// passed before, in the same words, are not said again.
     pub(crate) fn extend(&mut self, checks: Vec<Check>) {
-        self.0.extend(checks.into_iter().map(Checked::from));
+        let told = |line: &Checked| {
+            let same = |l: &Checked| l.what == line.what && passed(l) == passed(line);
+            passed(line).is_some() && self.0.iter().any(same)
+        };
+        let new: Vec<Checked> =
+            checks.into_iter().map(Checked::from).filter(|line| !told(line)).collect();
+        self.0.extend(new);
     }
 
     /// The lines, in order.

@@ -13,10 +13,22 @@ use crate::spec::Spec;
 const PARTS: [&str; 6] = ["map", "require", "match", "write", "chunk", "limits"];
 
 /// The parts as they are written, placeholders included: a value from the
-/// environment may be a secret.
+/// environment may be a secret. Those of a step have its name and `: ` before
+/// theirs.
 pub(crate) fn as_written(table: &DeTable<'_>) -> Fingerprint {
+    let mut all = add_parts(Fingerprint::default(), "", table);
+    let steps = table.get("step").and_then(|steps| steps.get_ref().as_array());
+    for step in steps.into_iter().flatten().filter_map(|step| step.get_ref().as_table()) {
+        if let Some(name) = step.get("name").and_then(|name| name.get_ref().as_str()) {
+            all = add_parts(all, &format!("{name}: "), step);
+        }
+    }
+    all
+}
+
+fn add_parts(all: Fingerprint, prefix: &str, table: &DeTable<'_>) -> Fingerprint {
     let parts = PARTS.iter().filter_map(|name| Some((name, table.get(*name)?.get_ref())));
-    parts.fold(Fingerprint::default(), |all, (name, part)| all.with(*name, json(part)))
+    parts.fold(all, |all, (name, part)| all.with(format!("{prefix}{name}"), json(part)))
 }
 
 /// With a hash of the SQL as it is run, which differs when a value from the
@@ -30,12 +42,14 @@ pub(crate) fn filled_in(written: Fingerprint, spec: &Spec) -> Fingerprint {
         sql.push_str(text);
         sql.push('\0');
     };
-    spec.map.iter().for_each(|m| add(m.sql.get_ref()));
-    spec.require.iter().for_each(|r| add(r.rule.get_ref()));
-    for write in &spec.write {
-        if let Some(Columns::Table(columns)) = write.get_ref().columns.as_ref().map(|c| c.get_ref())
-        {
-            columns.values().for_each(|expression| add(expression.get_ref()));
+    for step in &spec.steps {
+        step.map.iter().for_each(|m| add(m.sql.get_ref()));
+        step.require.iter().for_each(|r| add(r.rule.get_ref()));
+        for write in &step.write {
+            let columns = write.get_ref().columns.as_ref().map(|c| c.get_ref());
+            if let Some(Columns::Table(columns)) = columns {
+                columns.values().for_each(|expression| add(expression.get_ref()));
+            }
         }
     }
     written.with("values in SQL", hash(&sql))

@@ -10,23 +10,23 @@ use crate::jobfile::JobFile;
 use crate::load::not_there_yet;
 use crate::problem::Problem;
 use crate::shapes::Amount;
+use crate::spec::{ChunkSpec, LimitsSpec, StepSpec};
 
 /// The smallest sample for a percentage, if nothing else is said.
 const SAMPLE: u64 = 1_000;
 
-/// How a job runs, as its file says.
-pub(crate) fn options(job: &JobFile) -> Result<Options, Problem> {
+/// How a step runs, as the job file says.
+pub(crate) fn options(job: &JobFile, step: &StepSpec) -> Result<Options, Problem> {
     Ok(Options {
-        lanes: lanes(job)?,
-        chunk: chunk(job)?,
-        limit: failure_limit(job)?,
-        retry: retry(job)?,
+        lanes: lanes(job, &step.limits)?,
+        chunk: chunk(job, &step.chunk)?,
+        limit: failure_limit(job, &step.limits)?,
+        retry: retry(job, &step.limits)?,
         ..Options::default()
     })
 }
 
-fn chunk(job: &JobFile) -> Result<ChunkLimits, Problem> {
-    let spec = &job.spec().chunk;
+fn chunk(job: &JobFile, spec: &ChunkSpec) -> Result<ChunkLimits, Problem> {
     let mut limits = ChunkLimits::default();
     if let Some(items) = &spec.items {
         limits.items = match items.get_ref() {
@@ -53,8 +53,7 @@ fn chunk(job: &JobFile) -> Result<ChunkLimits, Problem> {
     Ok(limits)
 }
 
-fn failure_limit(job: &JobFile) -> Result<FailureLimit, Problem> {
-    let spec = &job.spec().limits;
+fn failure_limit(job: &JobFile, spec: &LimitsSpec) -> Result<FailureLimit, Problem> {
     let after = spec.after.as_ref().map_or(Ok(SAMPLE), |n| job.count(n))?;
     let Some(failed) = &spec.failed else {
         return match &spec.after {
@@ -79,9 +78,9 @@ fn failure_limit(job: &JobFile) -> Result<FailureLimit, Problem> {
     whole(job, failed).map(FailureLimit::Count)
 }
 
-fn retry(job: &JobFile) -> Result<RetryPolicy, Problem> {
+fn retry(job: &JobFile, spec: &LimitsSpec) -> Result<RetryPolicy, Problem> {
     let mut policy = RetryPolicy::default();
-    if let Some(retries) = &job.spec().limits.retries {
+    if let Some(retries) = &spec.retries {
         policy.retries = u32::try_from(job.count(retries)?)
             .map_err(|_| job.problem(retries.span(), Fault::config("it is too large a number")))?;
     }
@@ -90,8 +89,8 @@ fn retry(job: &JobFile) -> Result<RetryPolicy, Problem> {
 
 /// The most lanes that are wanted; any number that is too large is as good as
 /// the largest.
-fn lanes(job: &JobFile) -> Result<u32, Problem> {
-    let Some(lanes) = &job.spec().limits.lanes else { return Ok(Options::default().lanes) };
+fn lanes(job: &JobFile, spec: &LimitsSpec) -> Result<u32, Problem> {
+    let Some(lanes) = &spec.lanes else { return Ok(Options::default().lanes) };
     match whole(job, lanes)? {
         0 => {
             let fault = Fault::config("without a lane nothing is written");

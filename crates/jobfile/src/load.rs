@@ -12,7 +12,8 @@ use crate::nearest::suggestion;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, Text};
 use crate::secrets::secrets_of;
-use crate::spec::Spec;
+use crate::spec::{FileSpec, Spec};
+use crate::steps;
 
 /// What a job file says, parameters filled in.
 pub(crate) struct Loaded {
@@ -49,7 +50,9 @@ pub(crate) fn load(text: &Text, given: &[(String, String)]) -> Result<Loaded, Pr
     let raw = definition::as_written(table.get_ref());
     let parameters = Parameters::take(table.get_mut(), given, text)?;
     let outside = interpolate(table.get_mut(), &parameters, text)?;
-    let spec = Spec::deserialize(Deserializer::from(table)).map_err(|e| meaning(&e, text))?;
+    steps::refuse_both(table.get_ref(), text)?;
+    let file = FileSpec::deserialize(Deserializer::from(table)).map_err(|e| meaning(&e, text))?;
+    let spec = steps::spec(file, text)?;
     refuse_later(&spec, text)?;
     let definition = definition::filled_in(raw, &spec);
     Ok(Loaded { spec, parameters, outside, definition, warnings })
@@ -84,11 +87,11 @@ fn meaning(error: &Error, text: &Text) -> Problem {
 
 /// Says of what kiln can't do yet that it can't.
 fn refuse_later(spec: &Spec, text: &Text) -> Result<(), Problem> {
-    let fuzzy = spec.matches.iter().find_map(|m| m.fuzzy.as_ref());
+    let fuzzy = spec.steps.iter().flat_map(|s| &s.matches).find_map(|m| m.fuzzy.as_ref());
+    let rate = spec.steps.iter().find_map(|s| s.limits.rate.as_ref());
     let later = [
-        (spec.step.as_ref(), "[[step]]: several steps", "make each step a job of its own"),
         (fuzzy, "fuzzy matching", "leave it out to match exactly"),
-        (spec.limits.rate.as_ref(), "a limit of the rate", "leave it out"),
+        (rate, "a limit of the rate", "leave it out"),
     ];
     match later.into_iter().find_map(|(value, what, hint)| value.map(|v| (v.span(), what, hint))) {
         Some((span, what, hint)) => Err(not_there_yet(text, span, what, hint)),

@@ -14,24 +14,27 @@ use crate::jobfile::JobFile;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::Word;
-use crate::spec::MatchSpec;
+use crate::spec::{MapSpec, MatchSpec, RequireSpec};
 use crate::target;
 
-/// The mapper of `[map] sql`, if there is one.
-pub(crate) fn map(job: &JobFile, input: SchemaRef) -> Result<Option<Box<dyn Mapper>>, Problem> {
-    let Some(map) = &job.spec().map else { return Ok(None) };
+/// The mapper of `[map] sql`.
+pub(crate) fn map(
+    job: &JobFile,
+    map: &MapSpec,
+    input: SchemaRef,
+) -> Result<Box<dyn Mapper>, Problem> {
     let mapper = SqlMapper::new(map.sql.get_ref(), input)
         .map_err(|fault| job.sql_problem(&map.sql, fault))?;
-    Ok(Some(Box::new(mapper)))
+    Ok(Box::new(mapper))
 }
 
-/// The mapper of all `[[require]]`, if there are some.
-pub(crate) fn require(job: &JobFile, input: SchemaRef) -> Result<Option<Box<dyn Mapper>>, Problem> {
-    let specs = &job.spec().require;
-    if specs.is_empty() {
-        return Ok(None);
-    }
-    let rule = |spec: &crate::spec::RequireSpec| Rule {
+/// The mapper of all `[[require]]` of a step.
+pub(crate) fn require(
+    job: &JobFile,
+    specs: &[RequireSpec],
+    input: SchemaRef,
+) -> Result<Box<dyn Mapper>, Problem> {
+    let rule = |spec: &RequireSpec| Rule {
         rule: spec.rule.get_ref().clone(),
         message: spec.message.clone(),
     };
@@ -40,8 +43,7 @@ pub(crate) fn require(job: &JobFile, input: SchemaRef) -> Result<Option<Box<dyn 
         RequireMapper::new(vec![rule(spec)], Arc::clone(&input))
             .map_err(|fault| job.sql_problem(&spec.rule, fault))?;
     }
-    let mapper = RequireMapper::new(specs.iter().map(rule).collect(), input)?;
-    Ok(Some(Box::new(mapper)))
+    Ok(Box::new(RequireMapper::new(specs.iter().map(rule).collect(), input)?))
 }
 
 /// The mapper of one `[[match]]`; one that only looks creates nothing.

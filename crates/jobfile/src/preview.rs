@@ -4,16 +4,20 @@ use arrow_array::RecordBatch;
 use kiln::Chain;
 use kiln_core::{Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, RunId, Source, Write};
 
-use crate::build::{Parts, Purpose};
+use crate::build::{Purpose, StepParts};
 use crate::jobfile::JobFile;
+use crate::nearest::suggestion;
 use crate::problem::Problem;
+use crate::spec::StepSpec;
 
 /// What stands for the key of a row that the run would create.
 const NEW: &str = "(new)";
 
-/// What the first items of a job become.
+/// What the first items of a step become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
+    /// The step's name; none if it is the job's only one.
+    pub step: Option<String>,
     /// One table for each write, in order.
     pub tables: Vec<PreviewTable>,
     /// Items that would be dead letters, in order.
@@ -51,30 +55,55 @@ pub struct PreviewFailure {
 }
 
 impl JobFile {
-    /// Reads and maps until `most` items have come through, and writes nothing.
+    /// Reads and maps in each step, or only in the one of this name, until
+    /// `most` items have come through, and writes nothing.
     ///
     /// # Errors
-    /// As [`build`](Self::build), and what keeps the source from being read.
-    pub async fn preview(&self, most: usize) -> Result<Preview, Problem> {
-        let Parts { mut source, mappers, writes, .. } = self.parts(Purpose::Look).await?;
-        let mut chain = Chain::new(source.schema());
-        mappers.into_iter().for_each(|mapper| chain.push(mapper));
-        chain.begin(&RunId("preview".to_owned()));
-        let created: Vec<&str> =
-            self.spec().matches.iter().map(|m| m.column.get_ref().as_str()).collect();
-        let mut preview = empty(&writes);
-        let mut given = 0;
-        while given < most {
-            let Some(items) = preview.next(source.as_mut(), &mut chain, most - given).await? else {
-                break;
-            };
-            given += items.len();
-            for (table, write) in preview.tables.iter_mut().zip(&writes) {
-                table.rows.extend(rows(&items.batch, write, &created)?);
-            }
+    /// As [`build`](Self::build), what keeps a source from being read, and a
+    /// name that no step has.
+    pub async fn preview(&self, most: usize, step: Option<&str>) -> Result<Vec<Preview>, Problem> {
+        let steps = &self.spec().steps;
+        let is_meant = |spec: &StepSpec| step.is_none_or(|name| spec.name.get_ref() == name);
+        if let Some(name) = step.filter(|_| !steps.iter().any(is_meant)) {
+            return Err(self.no_step(name));
         }
-        Ok(preview)
+        let parts = self.parts(Purpose::Look).await?;
+        let mut previews = Vec::new();
+        for (spec, parts) in steps.iter().zip(parts.steps).filter(|(spec, _)| is_meant(spec)) {
+            let mut preview = first_items(spec, parts, most).await?;
+            preview.step = (steps.len() > 1).then(|| spec.name.get_ref().clone());
+            previews.push(preview);
+        }
+        Ok(previews)
     }
+
+    /// A command that names a step which the job does not have.
+    fn no_step(&self, name: &str) -> Problem {
+        let known: Vec<&str> =
+            self.spec().steps.iter().map(|s| s.name.get_ref().as_str()).collect();
+        let hint = suggestion("its steps", name, &known);
+        Problem::usage(Fault::config(format!("the job has no step {name}")).with_hint(hint))
+    }
+}
+
+async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<Preview, Problem> {
+    let StepParts { mut source, mappers, writes, .. } = parts;
+    let mut chain = Chain::new(source.schema());
+    mappers.into_iter().for_each(|mapper| chain.push(mapper));
+    chain.begin(&RunId("preview".to_owned()));
+    let created: Vec<&str> = spec.matches.iter().map(|m| m.column.get_ref().as_str()).collect();
+    let mut preview = empty(&writes);
+    let mut given = 0;
+    while given < most {
+        let Some(items) = preview.next(source.as_mut(), &mut chain, most - given).await? else {
+            break;
+        };
+        given += items.len();
+        for (table, write) in preview.tables.iter_mut().zip(&writes) {
+            table.rows.extend(rows(&items.batch, write, &created)?);
+        }
+    }
+    Ok(preview)
 }
 
 fn empty(writes: &[Write]) -> Preview {
@@ -85,7 +114,7 @@ fn empty(writes: &[Write]) -> Preview {
         rows: Vec::new(),
     };
     let tables = writes.iter().map(table).collect();
-    Preview { tables, failed: Vec::new(), read: 0, filtered: 0 }
+    Preview { step: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
 }
 
 impl Preview {

@@ -11,6 +11,7 @@ use crate::load::not_there_yet;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::{HeaderSpec, TextOr, Word};
+use crate::spec::SourceSpec;
 
 /// A kind of file.
 struct Format {
@@ -36,23 +37,22 @@ fn open_csv(path: &Path, options: &CsvOptions) -> kiln_core::Result<Box<dyn Sour
     Ok(Box::new(CsvSource::open(path, options)?))
 }
 
-/// Opens the source of a job.
-pub(crate) fn open(job: &JobFile) -> Result<Box<dyn Source>, Problem> {
-    let source = &job.spec().source;
-    refuse_remote(job)?;
-    let format = format(job)?;
-    let options = options(job, format)?;
+/// Opens the source of a step.
+pub(crate) fn open(job: &JobFile, source: &SourceSpec) -> Result<Box<dyn Source>, Problem> {
+    refuse_remote(job, source)?;
+    let format = format(job, source)?;
+    let options = options(job, source, format)?;
     let span = source.file.span();
     let path = job.path_of(&source.file)?;
-    (format.open)(&path, &options).map_err(|fault| match place_of_column(job, &fault) {
+    (format.open)(&path, &options).map_err(|fault| match place_of_column(source, &fault) {
         Some(column) => job.problem(column, fault),
         None => job.problem(span, fault),
     })
 }
 
 /// Where the column stands that does not fit the file.
-fn place_of_column(job: &JobFile, fault: &Fault) -> Option<Range<usize>> {
-    let columns = job.spec().source.columns.keys();
+fn place_of_column(source: &SourceSpec, fault: &Fault) -> Option<Range<usize>> {
+    let columns = source.columns.keys();
     let is_meant = |name: &&Word| {
         fault.column() == Some(name.get_ref())
             || fault.kind() == Kind::Config
@@ -61,8 +61,8 @@ fn place_of_column(job: &JobFile, fault: &Fault) -> Option<Range<usize>> {
     columns.into_iter().find(is_meant).map(|name| name.span())
 }
 
-fn refuse_remote(job: &JobFile) -> Result<(), Problem> {
-    let file = &job.spec().source.file;
+fn refuse_remote(job: &JobFile, source: &SourceSpec) -> Result<(), Problem> {
+    let file = &source.file;
     let name = file.get_ref();
     let what = if name == "-" {
         "reading from standard input"
@@ -77,8 +77,7 @@ fn refuse_remote(job: &JobFile) -> Result<(), Problem> {
 }
 
 /// The kind of the file: as the job file says, or by its ending.
-fn format(job: &JobFile) -> Result<&'static Format, Problem> {
-    let source = &job.spec().source;
+fn format(job: &JobFile, source: &SourceSpec) -> Result<&'static Format, Problem> {
     let names: Vec<&str> = FORMATS.iter().map(|f| f.name).collect();
     let (word, span) = match &source.format {
         Some(word) => (word.get_ref().to_ascii_lowercase(), word.span()),
@@ -110,8 +109,7 @@ fn ending(name: &str) -> String {
     Path::new(name).extension().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn options(job: &JobFile, format: &Format) -> Result<CsvOptions, Problem> {
-    let source = &job.spec().source;
+fn options(job: &JobFile, source: &SourceSpec, format: &Format) -> Result<CsvOptions, Problem> {
     let defaults = CsvOptions::default();
     let mark = |word: &Option<Word>, default| match word {
         None => Ok(default),
@@ -133,12 +131,12 @@ fn options(job: &JobFile, format: &Format) -> Result<CsvOptions, Problem> {
         },
         nulls: source.null.clone(),
         trim: source.trim,
-        ragged: ragged(job)?,
+        ragged: ragged(job, source)?,
         max_record_bytes: match &source.max_record_bytes {
             None => defaults.max_record_bytes,
             Some(bytes) => job.positive(bytes)?,
         },
-        columns: columns(job)?,
+        columns: columns(job, source)?,
         name: None,
     })
 }
@@ -154,8 +152,8 @@ fn one_byte(job: &JobFile, word: &Word) -> Result<u8, Problem> {
     }
 }
 
-fn ragged(job: &JobFile) -> Result<Ragged, Problem> {
-    let Some(word) = &job.spec().source.ragged else { return Ok(Ragged::default()) };
+fn ragged(job: &JobFile, source: &SourceSpec) -> Result<Ragged, Problem> {
+    let Some(word) = &source.ragged else { return Ok(Ragged::default()) };
     match word.get_ref().as_str() {
         "reject" => Ok(Ragged::Reject),
         "pad" => Ok(Ragged::Pad),
@@ -167,7 +165,7 @@ fn ragged(job: &JobFile) -> Result<Ragged, Problem> {
     }
 }
 
-fn columns(job: &JobFile) -> Result<Vec<Column>, Problem> {
+fn columns(job: &JobFile, source: &SourceSpec) -> Result<Vec<Column>, Problem> {
     let column = |(name, spec): (&Word, &toml::Spanned<TextOr<_>>)| {
         let kind =
             |word: &str| ColumnType::parse(word).map_err(|fault| job.problem(spec.span(), fault));
@@ -181,5 +179,5 @@ fn columns(job: &JobFile) -> Result<Vec<Column>, Problem> {
             },
         })
     };
-    job.spec().source.columns.iter().map(column).collect()
+    source.columns.iter().map(column).collect()
 }

@@ -1,4 +1,4 @@
-//! The job file as it is written.
+//! The job file as it is written, and the job that it means.
 //!
 //! What kiln does not do yet is read here as well, so that it can be refused by
 //! its name instead of being taken for a slip.
@@ -14,11 +14,21 @@ use crate::shapes::{Amount, Columns, HeaderSpec, TextOr, Word};
 /// What will be there one day.
 pub(crate) type Later = Option<Spanned<IgnoredAny>>;
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A job: what all its steps share, and its steps in the order in which they
+/// run. There is at least one.
+#[derive(Debug, Clone)]
 pub(crate) struct Spec {
     pub(crate) name: Word,
-    pub(crate) source: SourceSpec,
+    pub(crate) target: TargetSpec,
+    pub(crate) steps: Vec<StepSpec>,
+}
+
+/// A whole job file: either it has steps, or it is one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileSpec {
+    pub(crate) name: Word,
+    pub(crate) source: Option<SourceSpec>,
     pub(crate) map: Option<MapSpec>,
     #[serde(default)]
     pub(crate) require: Vec<RequireSpec>,
@@ -31,7 +41,28 @@ pub(crate) struct Spec {
     pub(crate) chunk: ChunkSpec,
     #[serde(default)]
     pub(crate) limits: LimitsSpec,
-    pub(crate) step: Later,
+    #[serde(default)]
+    pub(crate) step: Vec<StepSpec>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepSpec {
+    pub(crate) name: Word,
+    #[serde(default)]
+    pub(crate) needs: Vec<Word>,
+    pub(crate) source: SourceSpec,
+    pub(crate) map: Option<MapSpec>,
+    #[serde(default)]
+    pub(crate) require: Vec<RequireSpec>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: Vec<MatchSpec>,
+    #[serde(default)]
+    pub(crate) write: Vec<Spanned<WriteSpec>>,
+    #[serde(default)]
+    pub(crate) chunk: ChunkSpec,
+    #[serde(default)]
+    pub(crate) limits: LimitsSpec,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -12,22 +12,26 @@ use crate::mapping::{known_column, table};
 use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::{Columns, Word};
-use crate::spec::WriteSpec;
+use crate::spec::{StepSpec, WriteSpec};
 
-/// The writes of a job, and the columns computed for them.
+/// The writes of a step, and the columns computed for them.
 pub(crate) struct Writes {
     pub(crate) writes: Vec<Write>,
     /// Adds the computed columns to the item, where there are some.
     pub(crate) compute: Option<ComputeMapper>,
 }
 
-/// Reads all `[[write]]` for items with these columns.
-pub(crate) fn writes(job: &JobFile, items: &SchemaRef) -> Result<Writes, Problem> {
-    let specs = &job.spec().write;
+/// Reads all `[[write]]` of a step for items with these columns.
+pub(crate) fn writes(job: &JobFile, step: &StepSpec, items: &SchemaRef) -> Result<Writes, Problem> {
+    let specs = &step.write;
     if specs.is_empty() {
-        let fault = Fault::config("the job writes nothing")
-            .with_hint("add a [[write]] with the table to write to");
-        return Err(job.problem(job.spec().name.span(), fault));
+        let (what, table) = match job.spec().steps.len() {
+            1 => ("job", "[[write]]"),
+            _ => ("step", "[[step.write]]"),
+        };
+        let fault = Fault::config(format!("the {what} writes nothing"))
+            .with_hint(format!("add a {table} with the table to write to"));
+        return Err(job.problem(step.name.span(), fault));
     }
     let mut reader = Reader { job, items, computed: Vec::new() };
     let writes = specs.iter().map(|spec| reader.write(spec)).collect::<Result<_, _>>()?;

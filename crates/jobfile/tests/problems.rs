@@ -133,7 +133,6 @@ async fn what_is_not_there_yet_is_refused_by_its_name() {
         ("items = 10", "items = \"auto\"".to_owned()),
         ("failed = \"5%\"", "rate = \"5000/s\"".to_owned()),
         ("[chunk]", format!("{matching}fuzzy = {{ name = \"name\", at_least = 0.9 }}\n[chunk]")),
-        ("[chunk]", "[[step]]\nname = \"one\"\n[chunk]".to_owned()),
         ("\"in.csv\"", "\"in.parquet\"".to_owned()),
         ("\"in.csv\"", "\"-\"".to_owned()),
         ("\"in.csv\"", "\"*.csv\"".to_owned()),
@@ -226,4 +225,74 @@ fn passwords_are_no_parameters_of_a_run() {
         r#"{"file":"in.csv","limit":"5","secret":"***","url":"postgres://ann:***@db/shop"}"#;
     assert_eq!(job.parameters(), expected);
     assert_eq!(job.target_url(), "postgres://ann:canary@db/shop");
+}
+
+/// A job of two steps.
+const STEPS: &str = r#"name = "sales"
+[target]
+url = "sqlite:out.db"
+setup = "schema.sql"
+[chunk]
+items = 10
+[[step]]
+name = "first"
+[step.source]
+file = "in.csv"
+[[step.write]]
+table = "sales"
+columns = ["n", "name"]
+[[step]]
+name = "second"
+needs = ["first"]
+[step.source]
+file = "in.csv"
+[step.map]
+sql = "SELECT n, name FROM item"
+[[step.write]]
+table = "sales"
+"#;
+
+#[tokio::test]
+async fn steps() {
+    let folder = folder(STEPS);
+    build(folder.path(), &[]).await.unwrap();
+    let said = async |old: &str, new: &str| {
+        assert_eq!(STEPS.matches(old).count(), 1, "{old:?} stands once in the job");
+        fs::write(folder.path().join("job.toml"), STEPS.replace(old, new)).unwrap();
+        rendered(&build(folder.path(), &[]).await.expect_err(new), folder.path())
+    };
+    let needs = "needs = [\"first\"]";
+    insta::assert_snapshot!("step_unknown", said(needs, "needs = [\"frist\"]").await);
+    insta::assert_snapshot!("step_twice", said("\"second\"", "\"first\"").await);
+    let circle = "name = \"first\"\nneeds = [\"second\"]";
+    insta::assert_snapshot!("step_circle", said("name = \"first\"", circle).await);
+    insta::assert_snapshot!("step_name", said("\"second\"", "\"a b\"").await);
+    insta::assert_snapshot!("step_unknown_key", said(needs, "need = [\"first\"]").await);
+    insta::assert_snapshot!("step_sql", said("SELECT n,", "SELECT m,").await);
+    let beside = "[source]\nfile = \"in.csv\"\n[chunk]";
+    insta::assert_snapshot!("step_beside_source", said("[chunk]", beside).await);
+    let no_write = "[[step.write]]\ntable = \"sales\"\ncolumns = [\"n\", \"name\"]\n";
+    insta::assert_snapshot!("step_writes_nothing", said(no_write, "").await);
+    insta::assert_snapshot!("step_limit", said(needs, "chunk = { items = -1 }").await);
+}
+
+#[tokio::test]
+async fn a_job_needs_a_source_or_steps() {
+    let text = said("[source]\nfile = \"${file}\"\n[source.columns]\nn = \"int\"\n", "").await;
+    insta::assert_snapshot!("no_source", text);
+}
+
+#[tokio::test]
+async fn a_preview_is_of_all_steps_or_of_one() {
+    let folder = folder(STEPS);
+    let job = JobFile::load(&folder.path().join("job.toml"), &[]).unwrap();
+    let names = |previews: Vec<kiln_jobfile::Preview>| {
+        previews.into_iter().map(|p| p.step.unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(job.preview(1, None).await.unwrap()), ["first", "second"]);
+    assert_eq!(names(job.preview(1, Some("second")).await.unwrap()), ["second"]);
+    let unknown = job.preview(1, Some("secnd")).await.unwrap_err();
+    assert!(unknown.is_usage());
+    assert!(unknown.fault().hint().unwrap().contains("did you mean `second`"), "{unknown:?}");
+    assert!(!folder.path().join("out.db").exists(), "nothing was written");
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use kiln::StepRecord;
 use kiln_core::{DeadLetter, Fault, Kind, RunRecord};
 use kiln_jobfile::{Problem, printable, printable_lines};
 use serde_json::json;
@@ -38,6 +39,9 @@ struct ListArgs {
     runs: Vec<String>,
     #[command(flatten)]
     place: Place,
+    /// Only those of this step.
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
     /// How many of each run, at most.
     #[arg(short = 'n', long = "most", default_value_t = 20, value_name = "ITEMS")]
     most: usize,
@@ -55,6 +59,9 @@ struct ShowArgs {
     item: Item,
     #[command(flatten)]
     place: Place,
+    /// The step, where several have such an item.
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
 }
 
 /// Write all dead letters of a run to a file or to standard output.
@@ -68,6 +75,9 @@ struct ExportArgs {
     run: String,
     #[command(flatten)]
     place: Place,
+    /// Only those of this step.
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
     /// How they are written.
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
@@ -84,6 +94,9 @@ enum Format {
     /// For spreadsheets: what they would take for a formula begins with a `'`.
     Csv,
 }
+
+/// The step of a job that has only one; it goes without saying.
+const MAIN: &str = "main";
 
 /// Which item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +125,7 @@ async fn list(args: ListArgs) -> Result<u8, Problem> {
     let book = Book::open(args.place, None).await?;
     for name in &args.runs {
         let text = match book.run(name).await? {
-            Some(run) => listed(&book, &run, args.most).await?,
+            Some(run) => listed(&book, &run, args.step.as_deref(), args.most).await?,
             None => none_yet(&book),
         };
         output::result(&text)?;
@@ -120,26 +133,37 @@ async fn list(args: ListArgs) -> Result<u8, Problem> {
     Ok(exit::COMPLETE)
 }
 
-async fn listed(book: &Book, run: &RunRecord, most: usize) -> Result<String, Problem> {
+async fn listed(
+    book: &Book,
+    run: &RunRecord,
+    step: Option<&str>,
+    most: usize,
+) -> Result<String, Problem> {
     let id = &run.start.id;
+    let steps = book.begun(run, step).await?;
     let mut letters = Vec::new();
-    for step in book.ledger.steps(id).await? {
-        letters.extend(book.ledger.dead_letters(id, &step, 0, most - letters.len()).await?);
+    for StepRecord { name, .. } in &steps {
+        let page = book.ledger.dead_letters(id, name, 0, most - letters.len()).await?;
+        letters.extend(page.into_iter().map(|letter| (name.as_str(), letter)));
     }
-    let all = book.ledger.dead_letter_count(id).await?;
+    // Each failed item is a dead letter.
+    let all: u64 = steps.iter().map(|step| step.counts.failed).sum();
     if all == 0 {
         return Ok(format!("run {id} has no dead letters\n"));
     }
-    let mut table = Table::new([">item", "where", "stage", "code", "column", "error"]);
-    for letter in &letters {
-        table.row([
+    let several = steps.len() > 1;
+    let heads = [">item", "where", "stage", "code", "column", "error"];
+    let mut table = Table::new(several.then_some("step").into_iter().chain(heads));
+    for (step, letter) in &letters {
+        let cells = [
             letter.ordinal.to_string(),
             place(&letter.origin.source, letter.origin.line),
             letter.stage.to_string(),
             letter.code.clone().unwrap_or_default(),
             letter.column.clone().unwrap_or_default(),
             letter.message.clone(),
-        ]);
+        ];
+        table.row(several.then(|| (*step).to_owned()).into_iter().chain(cells));
     }
     let more = all.saturating_sub(letters.len() as u64);
     let more = if more > 0 { format!("… and {} more\n", grouped(more)) } else { String::new() };
@@ -152,30 +176,42 @@ async fn show(args: ShowArgs) -> Result<u8, Problem> {
         output::result(&none_yet(&book))?;
         return Ok(exit::COMPLETE);
     };
-    let mut found = None;
-    book.dead_letters(&run, |letter| {
+    let steps = book.begun(&run, args.step.as_deref()).await?;
+    let mut found: Vec<(String, DeadLetter)> = Vec::new();
+    book.dead_letters(&run, &steps, |step, letter| {
         let is_it = match args.item {
             Item::Number(n) => letter.ordinal == n,
             Item::Line(n) => letter.origin.line == Some(n),
         };
-        if is_it {
-            found.get_or_insert(letter);
+        if is_it && found.last().is_none_or(|(last, _)| last != step) {
+            found.push((step.to_owned(), letter));
         }
         Ok(())
     })
     .await?;
-    let letter = found.ok_or_else(|| {
-        Fault::new(Kind::InputMissing, format!("run {} has no such dead letter", run.start.id))
-            .with_hint("`kiln dead-letters list` shows their numbers and lines")
-    })?;
-    output::result(&whole(&letter, &run))?;
+    let [(step, letter)] = found.as_slice() else { return Err(not_one(&found, &run)) };
+    output::result(&whole(letter, step, &run))?;
     Ok(exit::COMPLETE)
 }
 
-fn whole(letter: &DeadLetter, run: &RunRecord) -> String {
+/// Said where not exactly one dead letter is meant.
+fn not_one(found: &[(String, DeadLetter)], run: &RunRecord) -> Problem {
+    let run = &run.start.id;
+    if found.is_empty() {
+        return Fault::new(Kind::InputMissing, format!("run {run} has no such dead letter"))
+            .with_hint("`kiln dead-letters list` shows their numbers and lines")
+            .into();
+    }
+    let steps: Vec<&str> = found.iter().map(|(step, _)| step.as_str()).collect();
+    let fault = format!("several steps of run {run} have such a dead letter: {}", steps.join(", "));
+    Problem::usage(Fault::config(fault).with_hint(format!("choose one with --step {}", steps[0])))
+}
+
+fn whole(letter: &DeadLetter, step: &str, run: &RunRecord) -> String {
     let number = |n: Option<u64>| n.map(|n| n.to_string());
     let lines = [
         ("run", Some(run.start.id.0.clone())),
+        ("step", (step != MAIN).then(|| step.to_owned())),
         ("item", Some(letter.ordinal.to_string())),
         ("source", Some(letter.origin.source.clone())),
         ("line", number(letter.origin.line)),
@@ -218,13 +254,16 @@ async fn export(args: ExportArgs) -> Result<u8, Problem> {
     if args.format == Format::Csv {
         put(csv_line(FIELDS.map(str::to_owned)))?;
     }
-    book.dead_letters(&run, |letter| put(record(&letter, &run, args.format))).await?;
+    let steps = book.begun(&run, args.step.as_deref()).await?;
+    let each = |step: &str, letter| put(record(&letter, step, &run, args.format));
+    book.dead_letters(&run, &steps, each).await?;
     file.map_or(Ok(()), Aside::publish)?;
     Ok(exit::COMPLETE)
 }
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "run",
+    "step",
     "item",
     "source",
     "line",
@@ -240,12 +279,12 @@ const FIELDS: [&str; 14] = [
     "raw",
 ];
 
-fn record(letter: &DeadLetter, run: &RunRecord, format: Format) -> String {
+fn record(letter: &DeadLetter, step: &str, run: &RunRecord, format: Format) -> String {
     let DeadLetter { origin, .. } = letter;
     if format == Format::Jsonl {
         let object = json!({
-            "run": run.start.id.0, "item": letter.ordinal, "source": origin.source,
-            "line": origin.line, "byte": origin.offset, "key": origin.key,
+            "run": run.start.id.0, "step": step, "item": letter.ordinal,
+            "source": origin.source, "line": origin.line, "byte": origin.offset, "key": origin.key,
             "stage": letter.stage.as_str(), "code": letter.code,
             "constraint": letter.constraint, "column": letter.column,
             "message": letter.message, "tries": letter.tries, "at": letter.at,
@@ -257,6 +296,7 @@ fn record(letter: &DeadLetter, run: &RunRecord, format: Format) -> String {
     let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
     csv_line([
         run.start.id.0.clone(),
+        step.to_owned(),
         letter.ordinal.to_string(),
         origin.source.clone(),
         number(origin.line),

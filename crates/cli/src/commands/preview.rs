@@ -22,18 +22,23 @@ pub(crate) struct PreviewArgs {
     /// How many items.
     #[arg(short = 'n', long = "items", default_value_t = 10, value_name = "ITEMS")]
     items: usize,
+    /// Only this step of the job.
+    #[arg(long, value_name = "NAME")]
+    step: Option<String>,
 }
 
 pub(super) async fn preview(args: PreviewArgs) -> Result<u8, Problem> {
     let job = JobFile::load(&args.job, &args.params.list)?;
     job.warnings().iter().for_each(output::problem);
-    let preview = job.preview(args.items).await?;
-    output::result(&rendered(&preview))?;
+    let previews = job.preview(args.items, args.step.as_deref()).await?;
+    let texts: Vec<String> = previews.iter().map(rendered).collect();
+    output::result(&texts.join("\n"))?;
     Ok(exit::COMPLETE)
 }
 
 fn rendered(preview: &Preview) -> String {
-    let mut text: String = preview.tables.iter().map(table).collect();
+    let step = preview.step.iter().map(|name| format!("step {}\n\n", printable(name)));
+    let mut text: String = step.chain(preview.tables.iter().map(table)).collect();
     let mut failed = Table::new(["failed item", "stage", "error"]);
     for item in &preview.failed {
         failed.row([place(&item.source, item.line), item.stage.to_string(), item.reason.clone()]);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use kiln_core::RunRecord;
+use kiln::{StepRecord, StepState};
+use kiln_core::{Counts, RunRecord, Stage};
 use kiln_jobfile::{Problem, printable};
 use serde_json::{Value, json};
 
@@ -32,8 +33,18 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
-/// Dead letters by stage and code.
-type Failures = BTreeMap<(kiln_core::Stage, String), u64>;
+/// How many dead letters there are of a kind.
+type Failures = BTreeMap<Failed, u64>;
+
+/// A kind of dead letters.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Failed {
+    /// Which step of the run, counted from 0.
+    place: usize,
+    step: String,
+    stage: Stage,
+    code: String,
+}
 
 pub(super) async fn show(args: ShowArgs) -> Result<u8, Problem> {
     let book = Book::open(args.place, args.file).await?;
@@ -41,33 +52,70 @@ pub(super) async fn show(args: ShowArgs) -> Result<u8, Problem> {
         output::result(&none_yet(&book))?;
         return Ok(exit::COMPLETE);
     };
+    let steps = book.steps(&run).await?;
     let mut failures = Failures::new();
-    book.dead_letters(&run, |letter| {
-        *failures.entry((letter.stage, letter.code.unwrap_or_default())).or_default() += 1;
+    book.dead_letters(&run, &steps, |step, letter| {
+        let place = steps.iter().position(|s| s.name == step).unwrap_or_default();
+        let (stage, code) = (letter.stage, letter.code.unwrap_or_default());
+        let kind = Failed { place, step: step.to_owned(), stage, code };
+        *failures.entry(kind).or_default() += 1;
         Ok(())
     })
     .await?;
     let resume = book.resume(&run);
     let text = if args.json {
-        format!("{:#}\n", machine(&run, &failures, resume))
+        format!("{:#}\n", machine(&run, &steps, &failures, resume))
     } else {
-        person(&run, &failures, resume)
+        person(&run, &steps, &failures, resume)
     };
     output::result(&text)?;
     Ok(exit::COMPLETE)
 }
 
-fn machine(run: &RunRecord, failures: &Failures, resume: Option<String>) -> Value {
-    let failed = failures
-        .iter()
-        .map(|((stage, code), n)| json!({ "stage": stage.as_str(), "code": code, "items": n }));
+fn machine(
+    run: &RunRecord,
+    steps: &[StepRecord],
+    failures: &Failures,
+    resume: Option<String>,
+) -> Value {
+    let failed = failures.iter().map(|(Failed { step, stage, code, .. }, n)| {
+        json!({ "step": step, "stage": stage.as_str(), "code": code, "items": n })
+    });
     let mut all = as_json(run);
+    all["steps"] = steps.iter().map(|s| step_as_json(s, run)).collect();
     all["dead_letters"] = failed.collect();
     all["resume"] = resume.into();
     all
 }
 
-fn person(run: &RunRecord, failures: &Failures, resume: Option<String>) -> String {
+fn step_as_json(step: &StepRecord, run: &RunRecord) -> Value {
+    let Counts { read, processed, filtered, duplicate, failed } = step.counts;
+    json!({
+        "step": step.name,
+        "state": step_state(step, run),
+        "items_read": read,
+        "items_processed": processed,
+        "items_filtered": filtered,
+        "items_duplicate": duplicate,
+        "items_failed": failed,
+    })
+}
+
+/// A step that is not complete is where its run is.
+fn step_state(step: &StepRecord, run: &RunRecord) -> String {
+    match step.state {
+        StepState::Waiting => "waiting".to_owned(),
+        StepState::Begun => state(run),
+        StepState::Complete => "completed".to_owned(),
+    }
+}
+
+fn person(
+    run: &RunRecord,
+    steps: &[StepRecord],
+    failures: &Failures,
+    resume: Option<String>,
+) -> String {
     let state = match state(run).as_str() {
         "running?" => "running, but without a sign of life; the next start goes on".to_owned(),
         state => state.to_owned(),
@@ -98,9 +146,15 @@ fn person(run: &RunRecord, failures: &Failures, resume: Option<String>) -> Strin
     for (name, value) in lines {
         text.push_str(&format!("  {name:<10} {}\n", printable(&value)));
     }
-    let mut table = Table::new(["stage", "code", ">dead letters"]);
-    for ((stage, code), n) in failures {
-        table.row([stage.to_string(), code.clone(), grouped(*n)]);
+    let several = steps.len() > 1;
+    if several {
+        text.push_str(&format!("\n{}", step_table(steps, run).lines("  ")));
+    }
+    let heads = ["stage", "code", ">dead letters"];
+    let mut table = Table::new(several.then_some("step").into_iter().chain(heads));
+    for (Failed { step, stage, code, .. }, n) in failures {
+        let cells = [stage.to_string(), code.clone(), grouped(*n)];
+        table.row(several.then(|| step.clone()).into_iter().chain(cells));
     }
     if !table.is_empty() {
         text.push_str(&format!("\n{}", table.lines("  ")));
@@ -109,4 +163,15 @@ fn person(run: &RunRecord, failures: &Failures, resume: Option<String>) -> Strin
         text.push_str(&format!("\nto go on where it stopped: {resume}\n"));
     }
     text
+}
+
+fn step_table(steps: &[StepRecord], run: &RunRecord) -> Table {
+    let mut table =
+        Table::new(["step", "state", ">read", ">processed", ">filtered", ">duplicate", ">failed"]);
+    for step in steps {
+        let Counts { read, processed, filtered, duplicate, failed } = step.counts;
+        let numbers = [read, processed, filtered, duplicate, failed].map(grouped);
+        table.row([step.name.clone(), step_state(step, run)].into_iter().chain(numbers));
+    }
+    table
 }

@@ -1,0 +1,123 @@
+//! `[[step]]`: the steps of a job file, or the one that it is.
+
+use kiln::{Disorder, in_order};
+use kiln_core::Fault;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use crate::nearest::suggestion;
+use crate::problem::{Problem, Text};
+use crate::spec::{ChunkSpec, FileSpec, LimitsSpec, Spec, StepSpec};
+
+/// The name of the step of a job file without `[[step]]`.
+pub(crate) const MAIN: &str = "main";
+
+/// What belongs into a step, where there are steps.
+const OF_A_STEP: [&str; 5] = ["source", "map", "require", "match", "write"];
+
+/// Refuses a job file that has steps and is one as well.
+pub(crate) fn refuse_both(table: &DeTable<'_>, text: &Text) -> Result<(), Problem> {
+    if table.get("step").is_none() {
+        return Ok(());
+    }
+    let Some((name, value)) = OF_A_STEP.iter().find_map(|n| Some((n, table.get(*n)?))) else {
+        return Ok(());
+    };
+    let fault = Fault::config(format!("`{name}` stands beside [[step]]"))
+        .with_hint(format!("move it into its step, as [step.{name}]"));
+    Err(text.problem(value.span(), fault))
+}
+
+/// The job that a file means.
+pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
+    let FileSpec { name, source, map, require, matches, target, write, chunk, limits, step } = file;
+    if !step.is_empty() {
+        let mut steps = in_their_order(step, text)?;
+        for step in &mut steps {
+            step.chunk.inherit(&chunk);
+            step.limits.inherit(&limits);
+        }
+        return Ok(Spec { name, target, steps });
+    }
+    let Some(source) = source else {
+        let fault = Fault::config("the key `source` is missing")
+            .with_hint("say what the job reads: [source]; or give it steps: [[step]]");
+        return Err(text.problem(name.span(), fault).label("of this job"));
+    };
+    let only = StepSpec {
+        name: Spanned::new(name.span(), MAIN.to_owned()),
+        needs: Vec::new(),
+        source,
+        map,
+        require,
+        matches,
+        write,
+        chunk,
+        limits,
+    };
+    Ok(Spec { name, target, steps: vec![only] })
+}
+
+fn in_their_order(steps: Vec<StepSpec>, text: &Text) -> Result<Vec<StepSpec>, Problem> {
+    let names: Vec<(&str, Vec<&str>)> = steps.iter().map(name_and_needs).collect();
+    let order = match in_order(&names) {
+        Ok(order) => order,
+        Err(disorder) => return Err(problem(&disorder, &steps, &names, text)),
+    };
+    let mut steps: Vec<(usize, StepSpec)> = steps.into_iter().enumerate().collect();
+    steps.sort_by_key(|(place, _)| order.iter().position(|at| at == place));
+    Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+fn name_and_needs(step: &StepSpec) -> (&str, Vec<&str>) {
+    (step.name.get_ref(), step.needs.iter().map(|need| need.get_ref().as_str()).collect())
+}
+
+/// What keeps the steps from having an order, where it is written.
+fn problem(
+    disorder: &Disorder,
+    steps: &[StepSpec],
+    names: &[(&str, Vec<&str>)],
+    text: &Text,
+) -> Problem {
+    let fault = disorder.fault(names);
+    match disorder {
+        Disorder::Name { step } | Disorder::Twice { step } => {
+            text.problem(steps[*step].name.span(), fault)
+        }
+        Disorder::Unknown { step, need } => {
+            let need = &steps[*step].needs[*need];
+            let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            let hint = suggestion("steps", need.get_ref(), &known);
+            text.problem(need.span(), fault.with_hint(hint))
+        }
+        Disorder::Circle { steps: circle } => {
+            let next = circle.get(1).or(circle.first()).map_or("", |step| names[*step].0);
+            let needs = circle.first().into_iter().flat_map(|step| &steps[*step].needs);
+            let span = needs.into_iter().find(|need| need.get_ref() == next).map(Spanned::span);
+            text.problem(span.unwrap_or_default(), fault)
+        }
+    }
+}
+
+impl ChunkSpec {
+    /// Takes from the job what the step leaves out.
+    fn inherit(&mut self, job: &Self) {
+        let Self { items, bytes, seconds } = job.clone();
+        self.items = self.items.take().or(items);
+        self.bytes = self.bytes.take().or(bytes);
+        self.seconds = self.seconds.take().or(seconds);
+    }
+}
+
+impl LimitsSpec {
+    /// Takes from the job what the step leaves out.
+    fn inherit(&mut self, job: &Self) {
+        let Self { failed, after, lanes, retries, rate } = job.clone();
+        self.failed = self.failed.take().or(failed);
+        self.after = self.after.take().or(after);
+        self.lanes = self.lanes.take().or(lanes);
+        self.retries = self.retries.take().or(retries);
+        self.rate = self.rate.take().or(rate);
+    }
+}
