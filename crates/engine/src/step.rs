@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Checkpoint, ChunkLimits, Counts, Event, Events, Fault, Items, LaneKey, Ledger, Mapped, Mapper,
-    Result, RunId, Unit,
+    Checkpoint, Chunk, ChunkLimits, Counts, Event, Events, Fault, Items, LaneKey, Ledger, Mapped,
+    Mapper, Position, Result, RunId, Unit,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -93,12 +93,27 @@ impl Reader<'_> {
 
     /// Reads and maps one chunk.
     async fn next(&mut self, start: &Checkpoint) -> Result<Option<Unit>> {
-        let Some(chunk) = self.job.source.next(&self.limits).await? else { return Ok(None) };
+        let Some(chunk) = self.read(&start.position).await? else { return Ok(None) };
         let progress = self.job.source.progress();
         self.context.events.emit(&Event::ChunkRead { progress });
         let mapped = self.map(&chunk.items, start).await?;
         let end = Checkpoint { position: chunk.end.clone(), state: self.job.mapper.save() };
         self.router.unit(start.clone(), end, &chunk, mapped).map(Some)
+    }
+
+    /// Reads a chunk, again where the moment was at fault.
+    async fn read(&mut self, start: &Position) -> Result<Option<Chunk>> {
+        let Context { events, stop, .. } = self.context;
+        loop {
+            match self.job.source.next(&self.limits).await {
+                Ok(chunk) => {
+                    self.retry.reset();
+                    return Ok(chunk);
+                }
+                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+            }
+            self.job.source.seek(start).await?;
+        }
     }
 
     /// Maps a chunk, again where the moment was at fault. A mapper in front of

@@ -9,7 +9,8 @@ use kiln_databases::Database;
 use crate::check::{Checked, Checks};
 use crate::jobfile::JobFile;
 use crate::problem::Problem;
-use crate::{limits, mapping, source, target, writes};
+use crate::source::Reads;
+use crate::{limits, mapping, source, table, target, writes};
 
 /// A job that can be run.
 pub struct Built {
@@ -88,7 +89,18 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
         Ok(options) => options,
         Err(problem) => return checks.add("job file", Err(problem), |_| None),
     };
-    let source = open_source(job, checks)?;
+    let reads = match source::reads(job) {
+        Ok(reads) => reads,
+        Err(problem) => return checks.add("source", Err(problem), |_| None),
+    };
+    let database = match target::open(job).await {
+        // A table may lie in it.
+        Err(problem) if matches!(reads, Reads::Table(_)) => {
+            return checks.add("target", Err(problem), |_| None);
+        }
+        database => database,
+    };
+    let source = open_source(job, reads, database.as_ref().ok(), checks).await?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
 
     if job.spec().map.is_some() {
@@ -102,7 +114,7 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
         mappers.extend(checks.add("require", mapper, |_| Some(note))?);
     }
 
-    let database = match target::open(job).await {
+    let database = match database {
         Ok(database) => database,
         Err(problem) => return checks.add("target", Err(problem), |_| None),
     };
@@ -140,22 +152,32 @@ fn match_line<T>(
     }
 }
 
-/// The file is one check, its columns are another.
-fn open_source(job: &JobFile, checks: &mut Checks) -> Option<Box<dyn Source>> {
-    let file = format!("file {}", job.spec().source.file.get_ref());
-    match source::open(job) {
+/// The file or table is one check, its columns are another.
+async fn open_source(
+    job: &JobFile,
+    reads: Reads<'_>,
+    target: Option<&Arc<dyn Database>>,
+    checks: &mut Checks,
+) -> Option<Box<dyn Source>> {
+    let (what, opened) = match reads {
+        Reads::File(file) => (format!("file {}", file.get_ref()), source::open(job, file)),
+        Reads::Table(name) => {
+            (format!("table {}", name.get_ref()), table::open(job, name, target).await)
+        }
+    };
+    match opened {
         Ok(source) => {
-            checks.pass(file, size(source.as_ref()));
+            checks.pass(what, size(source.as_ref()));
             let schema = source.schema();
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
             checks.pass("columns", Some(names.join(", ")));
             Some(source)
         }
         Err(problem) if problem.fault().column().is_some() => {
-            checks.pass(file, None);
+            checks.pass(what, None);
             checks.add("columns", Err(problem), |_| None)
         }
-        Err(problem) => checks.add(file, Err(problem), |_| None),
+        Err(problem) => checks.add(what, Err(problem), |_| None),
     }
 }
 

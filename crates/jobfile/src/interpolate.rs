@@ -86,7 +86,10 @@ impl Walk<'_> {
     /// Whether the text is SQL, into which values go as literals only.
     fn is_sql(&self) -> bool {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
-        matches!(path[..], ["map", "sql"] | ["require", "rule"] | ["write", "columns", _])
+        matches!(
+            path[..],
+            ["source", "where"] | ["map", "sql"] | ["require", "rule"] | ["write", "columns", _]
+        )
     }
 }
 

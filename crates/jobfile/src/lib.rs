@@ -29,6 +29,7 @@ mod secrets;
 mod shapes;
 mod source;
 mod spec;
+mod table;
 mod target;
 mod text;
 mod writes;
