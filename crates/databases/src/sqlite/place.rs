@@ -55,13 +55,18 @@ impl Place {
         matches!(self, Self::File(path) if path.exists())
     }
 
-    /// The same from wherever it is named.
+    /// Its URL, the same from wherever it is named, before and after the file is
+    /// made.
     pub(super) fn identity(&self) -> String {
         match self {
             Self::Memory => self.to_string(),
             Self::File(path) => {
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                Self::File(fs::canonicalize(&path).unwrap_or(path)).to_string()
+                let real = fs::canonicalize(&path).or_else(|_| {
+                    let name = path.file_name().unwrap_or_default();
+                    fs::canonicalize(folder(&path)).map(|folder| folder.join(name))
+                });
+                Self::File(real.unwrap_or(path)).to_string()
             }
         }
     }

@@ -10,4 +10,5 @@ mod failures;
 mod isolation;
 mod laws;
 mod resume;
+mod sources;
 mod start;
