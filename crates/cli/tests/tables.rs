@@ -223,7 +223,10 @@ async fn a_dead_letter_names_its_row() {
     let shop = Shop::new("", "").await;
     shop.execute("UPDATE orders SET placed = 'yesterday' WHERE number = 'N70'");
     let report = shop.run(&[]);
-    assert_eq!((&report["status"], &report["items_failed"]), (&"partial_success".into(), &1.into()));
+    assert_eq!(
+        (&report["status"], &report["items_failed"]),
+        (&"partial_success".into(), &1.into())
+    );
     assert_eq!(report["failed_items"][0]["code"], "type");
     let letter = shop.target.query("SELECT key, raw, column_name FROM kiln.dead_letters").await;
     assert_eq!(letter[0][0].as_deref(), Some(r#"[10,"N70"]"#));

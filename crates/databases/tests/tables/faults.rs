@@ -117,7 +117,7 @@ async fn pages_are_found_by_the_index() {
     assert!(plan.contains("Index Cond: (ROW(a, b) > ROW(") && !plan.contains("Sort"), "{plan}");
 
     file.execute(create).await;
-    let page = page.replace("CAST('5000' AS bigint), CAST('x' AS text)", "?1, ?2");
+    let page = page.replace("CAST('5000' AS bigint), CAST('x' AS text)", "5000, 'x'");
     let plan = file.query(&format!("EXPLAIN QUERY PLAN SELECT t.a {page}")).await;
     let plan = format!("{plan:?}");
     assert!(plan.contains("SEARCH t USING") && plan.contains("((a,b)>(?,?))"), "{plan}");
