@@ -35,6 +35,7 @@ mod run;
 mod sink;
 mod source;
 mod table;
+mod table_spec;
 mod unit;
 
 pub use catalog::{Catalog, CatalogSpec, Key};
@@ -50,8 +51,9 @@ pub use policy::{FailureLimit, RetryPolicy};
 pub use position::{Checkpoint, Mark, Position, Span};
 pub use run::{Counts, Fingerprint, Owner, RunId, RunState, Status};
 pub use sink::{Check, Lane, LaneKey, Refusal, Rejection, Settled, Sink};
-pub use source::{Progress, Source};
+pub use source::{Progress, SINCE, Source};
 pub use table::{Duplicates, Mode, TableName, Write, WriteColumn};
+pub use table_spec::TableSpec;
 pub use unit::{Rows, Unit};
 
 /// The result of everything in kiln that can go wrong.

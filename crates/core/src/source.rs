@@ -14,6 +14,10 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
+/// The part of a fingerprint that names the place behind which a source starts
+/// that reads only what is new.
+pub const SINCE: &str = "since";
+
 /// A large set of items in a stable order.
 ///
 /// Obligations:
@@ -36,6 +40,18 @@ pub trait Source: Send {
     /// What it looks like now. Equal fingerprints mean that a position taken
     /// then is good today.
     fn fingerprint(&self) -> Fingerprint;
+
+    /// Tells a source that reads only what is new where the last complete run of
+    /// the job ended: the `place` of a [`Position`], or nothing if there was
+    /// none. That is its start from now on, and part of its fingerprint under
+    /// the name [`SINCE`]. Called, if at all, before anything is read. False,
+    /// and nothing changes, for a source that is read whole each time.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](crate::Kind::Config) if it is no place of this source.
+    fn start_behind(&mut self, _place: &str) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Goes to a position that a chunk of this source ended at, or to the
     /// start.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, Fault, Ledger, Result, Sink};
+use kiln_core::{Catalog, CatalogSpec, Fault, Ledger, Result, Sink, Source, TableSpec};
 
 use crate::url;
 
@@ -11,8 +11,8 @@ use crate::url;
 ///
 /// Nothing is opened before it is used. Until [`set_up`](Database::set_up) was
 /// called, whatever only looks ([`Sink::check`], [`Catalog::key_is_integer`],
-/// [`Catalog::load`]) answers as if the set-up script had run: it runs in a
-/// transaction that is rolled back.
+/// [`Catalog::load`], [`source`](Database::source)) answers as if the set-up
+/// script had run: it runs in a transaction that is rolled back.
 #[async_trait]
 pub trait Database: Send + Sync {
     /// The URL for people: a password is left out.
@@ -34,6 +34,19 @@ pub trait Database: Send + Sync {
 
     /// A table that items refer to.
     fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog>;
+
+    /// A table whose rows are items, read page by page in the order of their
+    /// key on a connection of its own. Opening it looks at the table and reads
+    /// none of its rows.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if there is no such table or
+    /// column, the key is not unique or may be NULL, or the condition is no SQL.
+    async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
+        let database = self.url();
+        Err(Fault::config(format!("{database}: table {} can't be read yet", spec.table))
+            .with_hint("tables of SQLite and PostgreSQL can be read"))
+    }
 }
 
 /// SQL that prepares a database for a job, such as `CREATE TABLE IF NOT EXISTS`.

@@ -19,6 +19,7 @@
 mod database;
 mod fit;
 mod names;
+mod pages;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod same_keys;

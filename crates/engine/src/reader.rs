@@ -1,6 +1,9 @@
 //! Reading and mapping: from the source to units for the lanes.
 
-use kiln_core::{Checkpoint, ChunkLimits, Event, Fault, Items, Mapped, Mapper as _, Result, Unit};
+use kiln_core::{
+    Checkpoint, Chunk, ChunkLimits, Event, Fault, Items, Mapped, Mapper as _, Position, Result,
+    Unit,
+};
 use tokio::sync::mpsc;
 
 use crate::deal::Dealer;
@@ -17,6 +20,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) limits: ChunkLimits,
     pub(crate) retry: Retry,
     pub(crate) context: &'a Context,
+    /// The source stands where the next chunk begins.
+    pub(crate) is_there: bool,
 }
 
 impl Reader<'_> {
@@ -29,7 +34,6 @@ impl Reader<'_> {
         lanes: Vec<mpsc::Sender<Unit>>,
     ) -> Result<u64> {
         self.step.mapper.restore(from.state.as_deref())?;
-        self.step.source.seek(&from.position).await?;
         let mut at = from;
         while until.is_none_or(|until| at.position.ordinal < until) {
             if self.context.stop.is_requested() {
@@ -53,12 +57,35 @@ impl Reader<'_> {
 
     /// Reads and maps one chunk.
     async fn next(&mut self, start: &Checkpoint) -> Result<Option<Unit>> {
-        let Some(chunk) = self.step.source.next(&self.limits).await? else { return Ok(None) };
+        let Some(chunk) = self.read(&start.position).await? else { return Ok(None) };
         let progress = self.step.source.progress();
         self.context.events.emit(&Event::ChunkRead { progress });
         let mapped = self.map(&chunk.items, start).await?;
         let end = Checkpoint { position: chunk.end.clone(), state: self.step.mapper.save() };
         self.router.unit(start.clone(), end, &chunk, mapped).map(Some)
+    }
+
+    /// Reads the chunk behind `start`, again where the moment was at fault.
+    async fn read(&mut self, start: &Position) -> Result<Option<Chunk>> {
+        let Context { events, stop, .. } = self.context;
+        loop {
+            match self.try_to_read(start).await {
+                Ok(chunk) => {
+                    self.is_there = true;
+                    self.retry.reset();
+                    return Ok(chunk);
+                }
+                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+            }
+            self.is_there = false;
+        }
+    }
+
+    async fn try_to_read(&mut self, start: &Position) -> Result<Option<Chunk>> {
+        if !self.is_there {
+            self.step.source.seek(start).await?;
+        }
+        self.step.source.next(&self.limits).await
     }
 
     /// Maps a chunk, again where the moment was at fault. A mapper in front of

@@ -65,23 +65,32 @@ pub(crate) async fn counts_of(ledger: &dyn Ledger, run: &RunId, step: &str) -> R
     Ok(marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts))
 }
 
-/// What the steps read: the parts of each source's fingerprint, with the step's
-/// name and `: ` before theirs, and the names of the steps. A lone step called
-/// `main` goes without both.
+/// What the steps read: the parts of each source's fingerprint, and the names of
+/// the steps, unless there is a lone one called `main`.
 pub(crate) fn sources(steps: &[Step]) -> Fingerprint {
-    if let [only] = steps
-        && only.name == MAIN
-    {
-        return only.source.fingerprint();
+    let alone = is_alone(steps);
+    let mut all = Fingerprint::default();
+    if !alone {
+        let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+        all = all.with(STEPS, serde_json::Value::from(names));
     }
-    let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-    let mut all = Fingerprint::default().with(STEPS, serde_json::Value::from(names));
     for step in steps {
-        for (part, value) in step.source.fingerprint().0 {
-            all = all.with(format!("{}: {part}", step.name), value);
+        for (name, value) in step.source.fingerprint().0 {
+            all = all.with(part(alone, &step.name, &name), value);
         }
     }
     all
+}
+
+/// Whether there is one step only, called `main`.
+pub(crate) fn is_alone(steps: &[Step]) -> bool {
+    matches!(steps, [only] if only.name == MAIN)
+}
+
+/// The name of a part in the run's fingerprint: with the step's name and `: `
+/// before it, unless the step is alone.
+pub(crate) fn part(alone: bool, step: &str, name: &str) -> String {
+    if alone { name.to_owned() } else { format!("{step}: {name}") }
 }
 
 /// The step that a part of a fingerprint belongs to, and the part's own name.

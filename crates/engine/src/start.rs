@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Claim, Fault, Fingerprint, Kind, NewRun, Owner, Result, RunId, RunRecord, RunState,
+    Claim, Fault, Fingerprint, Kind, NewRun, Owner, Result, RunId, RunRecord, RunState, SINCE,
 };
 
 use crate::job::Job;
@@ -34,6 +34,7 @@ const ACCEPTABLE: [&str; 2] = ["size", "content"];
 /// | none, or abandoned | a new run |
 /// | complete, same input | nothing to do; with `again` a new run |
 /// | complete, other input | a new run |
+/// | complete, and the source reads only what is new | a new run behind it |
 /// | open, and its owner lives | [`Kind::Held`] |
 /// | open | resumed; with `again` abandoned, and a new run |
 ///
@@ -42,6 +43,8 @@ const ACCEPTABLE: [&str; 2] = ["size", "content"];
 pub(crate) async fn start(job: &mut Job) -> Result<Start> {
     let ledger = Arc::clone(&job.ledger);
     let me = owner::this_process();
+    let newest = ledger.newest(&job.name, &job.parameters).await?;
+    let is_new = starts_behind(job, newest.as_ref()).await?;
     let new = NewRun {
         id: RunId(uuid::Uuid::now_v7().simple().to_string()),
         job: job.name.clone(),
@@ -49,7 +52,7 @@ pub(crate) async fn start(job: &mut Job) -> Result<Start> {
         source: record::sources(&job.steps),
         definition: job.definition.clone(),
     };
-    match ledger.newest(&job.name, &job.parameters).await? {
+    match newest {
         Some(old) if old.state.is_open() => {
             let dead = owner::is_dead(&old.owner);
             if old.state == RunState::Running && old.leased && !dead {
@@ -67,6 +70,7 @@ pub(crate) async fn start(job: &mut Job) -> Result<Start> {
         Some(old)
             if old.state == RunState::Completed
                 && !job.options.again
+                && !is_new
                 && old.start.source == new.source =>
         {
             let changes = describe("the job", &old.start.definition, &new.definition);
@@ -74,6 +78,31 @@ pub(crate) async fn start(job: &mut Job) -> Result<Start> {
         }
         _ => create(job, &new, &me).await,
     }
+}
+
+/// Lets each source that reads only what is new begin where the last complete
+/// run ended; with `again` it reads everything. A run keeps where it began in
+/// its fingerprint, so that it is resumed from there, and the next one finds it.
+/// Gives whether there is such a source.
+async fn starts_behind(job: &mut Job, newest: Option<&RunRecord>) -> Result<bool> {
+    let mut any = false;
+    let alone = record::is_alone(&job.steps);
+    for step in &mut job.steps {
+        let mut place = String::new();
+        if let Some(old) = newest.filter(|_| !job.options.again) {
+            if old.state == RunState::Completed {
+                let marks = job.ledger.marks(&old.start.id, &step.name).await?;
+                let ends = marks.into_iter().map(|(_, mark)| mark.checkpoint.position);
+                place = ends.max_by_key(|end| end.ordinal).map(|end| end.place).unwrap_or_default();
+            }
+            if place.is_empty() {
+                let part = record::part(alone, &step.name, SINCE);
+                place = old.start.source.0.get(&part).cloned().unwrap_or_default();
+            }
+        }
+        any |= step.source.start_behind(&place)?;
+    }
+    Ok(any)
 }
 
 async fn create(job: &mut Job, new: &NewRun, me: &Owner) -> Result<Start> {

@@ -190,6 +190,7 @@ impl Work<'_> {
             limits,
             retry,
             context: self.context,
+            is_there: false,
         };
         let read = reader.run(from.checkpoint, until, senders).await;
         let lanes = join(tasks).await?;

@@ -11,8 +11,9 @@ use toml::Spanned;
 use crate::check::{Checked, Checks};
 use crate::jobfile::JobFile;
 use crate::problem::Problem;
+use crate::source::Reads;
 use crate::spec::{MatchSpec, StepSpec};
-use crate::{limits, mapping, source, target, writes};
+use crate::{limits, mapping, source, table, target, writes};
 
 /// A job that can be run.
 pub struct Built {
@@ -111,23 +112,25 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
             let note = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
             checks.pass(format!("step {}", step.name.get_ref()), note);
         }
-        let Some(front) = front(job, step, checks) else { continue };
-        match &mut database {
-            Ok(database) => {
+        let front = front(job, step, database.as_ref().ok(), checks).await;
+        match (&mut database, front) {
+            (Ok(database), Some(front)) => {
                 all.extend(back(job, step, front, database.as_ref(), purpose, checks).await);
             }
             // Said once.
-            Err(problem) => {
+            (Err(problem), _) => {
                 if let Some(problem) = problem.take() {
                     checks.add::<()>("target", Err(problem), |()| None);
                 }
             }
+            (Ok(_), None) => {}
         }
     }
     (all.len() == steps.len()).then_some(Parts { steps: all, database: database.ok()? })
 }
 
-/// What of a step needs no database: from its source to its rules.
+/// What of a step stands before its first look into the target: from its source
+/// to its rules.
 struct Front {
     options: Options,
     source: Box<dyn Source>,
@@ -135,13 +138,19 @@ struct Front {
     schema: SchemaRef,
 }
 
-/// Puts the front together, from left to right; each part is a check.
-fn front(job: &JobFile, step: &StepSpec, checks: &mut Checks) -> Option<Front> {
+/// Puts the front together, from left to right; each part is a check. A source
+/// in a target that can't be used is left to whoever tells of the target.
+async fn front(
+    job: &JobFile,
+    step: &StepSpec,
+    target: Option<&Arc<dyn Database>>,
+    checks: &mut Checks,
+) -> Option<Front> {
     let options = match limits::options(job, step) {
         Ok(options) => options,
         Err(problem) => return checks.add("job file", Err(problem), |_| None),
     };
-    let source = open_source(job, step, checks)?;
+    let source = open_source(job, step, target, checks).await?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut schema = source.schema();
     if let Some(map) = &step.map {
@@ -198,22 +207,37 @@ fn match_line<T>(job: &JobFile, spec: &MatchSpec, result: &Result<T, Problem>) -
     }
 }
 
-/// The file is one check, its columns are another.
-fn open_source(job: &JobFile, step: &StepSpec, checks: &mut Checks) -> Option<Box<dyn Source>> {
-    let file = format!("file {}", step.source.file.get_ref());
-    match source::open(job, &step.source) {
+/// The file or table is one check, its columns are another.
+async fn open_source(
+    job: &JobFile,
+    step: &StepSpec,
+    target: Option<&Arc<dyn Database>>,
+    checks: &mut Checks,
+) -> Option<Box<dyn Source>> {
+    let spec = &step.source;
+    let (what, opened) = match source::reads(job, spec) {
+        Err(problem) => return checks.add("source", Err(problem), |_| None),
+        Ok(Reads::File(file)) => {
+            (format!("file {}", file.get_ref()), source::open(job, spec, file))
+        }
+        Ok(Reads::Table(_)) if spec.url.is_none() && target.is_none() => return None,
+        Ok(Reads::Table(name)) => {
+            (format!("table {}", name.get_ref()), table::open(job, spec, name, target).await)
+        }
+    };
+    match opened {
         Ok(source) => {
-            checks.pass(file, size(source.as_ref()));
+            checks.pass(what, size(source.as_ref()));
             let schema = source.schema();
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
             checks.pass("columns", Some(names.join(", ")));
             Some(source)
         }
         Err(problem) if problem.fault().column().is_some() => {
-            checks.pass(file, None);
+            checks.pass(what, None);
             checks.add("columns", Err(problem), |_| None)
         }
-        Err(problem) => checks.add(file, Err(problem), |_| None),
+        Err(problem) => checks.add(what, Err(problem), |_| None),
     }
 }
 

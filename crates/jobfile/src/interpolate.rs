@@ -87,7 +87,10 @@ impl Walk<'_> {
     fn is_sql(&self) -> bool {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let path = path.strip_prefix(&["step"]).unwrap_or(&path);
-        matches!(path, ["map", "sql"] | ["require", "rule"] | ["write", "columns", _])
+        matches!(
+            path,
+            ["source", "where"] | ["map", "sql"] | ["require", "rule"] | ["write", "columns", _]
+        )
     }
 }
 

@@ -58,7 +58,10 @@ impl JobFile {
     /// The parameters as JSON, in the order of their names, passwords masked:
     /// with the job's name they tell one run from another.
     pub fn parameters(&self) -> String {
-        self.loaded.parameters.to_json(&secrets_of(&self.url))
+        let mut secrets = secrets_of(&self.url);
+        let sources = self.spec().steps.iter().filter_map(|step| step.source.url.as_ref());
+        secrets.extend(sources.flat_map(|url| secrets_of(url.get_ref())));
+        self.loaded.parameters.to_json(&secrets)
     }
 
     /// What to know about the job file, although it can be run.
@@ -87,6 +90,12 @@ impl JobFile {
     pub(crate) fn path_of(&self, word: &Word) -> Result<PathBuf, Problem> {
         let outside = self.loaded.outside.contains(&word.span());
         resolve(&self.folder, word.get_ref(), outside).map_err(|f| self.problem(word.span(), f))
+    }
+
+    /// A database's URL with the path in it resolved.
+    pub(crate) fn resolved_url(&self, url: &Word) -> Result<String, Problem> {
+        target::resolved_url(url, &self.folder, &self.loaded.outside)
+            .map_err(|fault| self.problem(url.span(), fault))
     }
 
     /// A fault at a place of the job file.

@@ -30,6 +30,7 @@ mod shapes;
 mod source;
 mod spec;
 mod steps;
+mod table;
 mod target;
 mod text;
 mod writes;

@@ -111,9 +111,12 @@ pub(crate) fn not_there_yet(
 
 /// Warns of passwords that stand in the job file.
 fn literal_passwords(table: &DeTable<'_>, text: &Text) -> Vec<Problem> {
-    let url = table.get("target").and_then(|t| t.get_ref().get("url"));
+    let url = |of| table.get(of).and_then(|t: &toml::Spanned<DeValue<'_>>| t.get_ref().get("url"));
     let params = table.get("params").and_then(|p| p.get_ref().as_table());
-    let values = url.into_iter().chain(params.into_iter().flat_map(|p| p.values()));
+    let values = url("source")
+        .into_iter()
+        .chain(url("target"))
+        .chain(params.into_iter().flat_map(|p| p.values()));
     let holds_one = |value: &DeValue<'_>| {
         let secrets = value.as_str().map(secrets_of).unwrap_or_default();
         secrets.iter().any(|s| !s.contains("${"))

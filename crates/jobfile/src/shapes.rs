@@ -37,29 +37,32 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     }
 }
 
-/// A list of columns, or columns with an expression each.
+/// A list of columns, or a table that says more of each.
 #[derive(Debug, Clone)]
-pub(crate) enum Columns {
+pub(crate) enum ListOr<T> {
     List(Vec<Word>),
-    Table(BTreeMap<String, Word>),
+    Table(T),
 }
 
-impl<'de> Deserialize<'de> for Columns {
+/// A list of columns, or columns with an expression each.
+pub(crate) type Columns = ListOr<BTreeMap<String, Word>>;
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListOr<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Columns;
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = ListOr<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of columns or a table { column = \"expression\" }")
+                f.write_str("a list of columns or a table { column = \"…\" }")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Columns::List)
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(ListOr::List)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                BTreeMap::deserialize(MapAccessDeserializer::new(map)).map(Columns::Table)
+                T::deserialize(MapAccessDeserializer::new(map)).map(ListOr::Table)
             }
         }
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(Either(PhantomData))
     }
 }
 

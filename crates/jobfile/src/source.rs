@@ -5,12 +5,13 @@ use std::path::Path;
 
 use kiln_core::{Fault, Kind, Source};
 use kiln_files::{Column, ColumnType, CsvOptions, CsvSource, Header, Ragged};
+use toml::Spanned;
 
 use crate::jobfile::JobFile;
 use crate::load::not_there_yet;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
-use crate::shapes::{HeaderSpec, TextOr, Word};
+use crate::shapes::{HeaderSpec, ListOr, TextOr, Word};
 use crate::spec::SourceSpec;
 
 /// A kind of file.
@@ -37,13 +38,81 @@ fn open_csv(path: &Path, options: &CsvOptions) -> kiln_core::Result<Box<dyn Sour
     Ok(Box::new(CsvSource::open(path, options)?))
 }
 
-/// Opens the source of a step.
-pub(crate) fn open(job: &JobFile, source: &SourceSpec) -> Result<Box<dyn Source>, Problem> {
-    refuse_remote(job, source)?;
-    let format = format(job, source)?;
+/// What a source reads.
+pub(crate) enum Reads<'a> {
+    File(&'a Word),
+    Table(&'a Word),
+}
+
+/// Whether the source is a file or a table. A key that says something of the
+/// other one is refused.
+pub(crate) fn reads<'a>(job: &JobFile, source: &'a SourceSpec) -> Result<Reads<'a>, Problem> {
+    let (reads, what, other) = match (&source.file, &source.table) {
+        (Some(file), None) => (Reads::File(file), "file", of_tables(source)),
+        (None, Some(table)) => (Reads::Table(table), "table", of_files(source)),
+        (Some(_), Some(table)) => {
+            let fault = Fault::config("a source is a file or a table, not both");
+            return Err(job.problem(table.span(), fault.with_hint("make it two jobs")));
+        }
+        (None, None) => {
+            let fault = Fault::config("[source] names neither a file nor a table");
+            return Err(fault.with_hint("write file = \"…\" or table = \"…\"").into());
+        }
+    };
+    match other.into_iter().find_map(|(key, span)| Some((key, span?))) {
+        None => Ok(reads),
+        Some((key, span)) => {
+            let fault =
+                Fault::config(format!("`{key}` means nothing where the source is a {what}"));
+            Err(job.problem(span, fault.with_hint("leave it out")))
+        }
+    }
+}
+
+/// Where keys stand that only a table has.
+fn of_tables(source: &SourceSpec) -> Vec<(&'static str, Option<Range<usize>>)> {
+    let word = |word: &Option<Word>| word.as_ref().map(Spanned::span);
+    let list = source.columns.as_ref().filter(|c| matches!(c.get_ref(), ListOr::List(_)));
+    vec![
+        ("url", word(&source.url)),
+        ("where", word(&source.filter)),
+        ("key", source.key.as_ref().map(Spanned::span)),
+        ("snapshot", source.snapshot.as_ref().map(Spanned::span)),
+        ("watermark", word(&source.watermark)),
+        ("lag", word(&source.lag)),
+        ("columns = [ … ]", list.map(Spanned::span)),
+    ]
+}
+
+/// Where keys stand that only a file has.
+fn of_files(source: &SourceSpec) -> Vec<(&'static str, Option<Range<usize>>)> {
+    let word = |word: &Option<Word>| word.as_ref().map(Spanned::span);
+    let types = source.columns.as_ref().filter(|c| matches!(c.get_ref(), ListOr::Table(_)));
+    vec![
+        ("format", word(&source.format)),
+        ("delimiter", word(&source.delimiter)),
+        ("quote", word(&source.quote)),
+        ("escape", word(&source.escape)),
+        ("header", source.header.is_some().then_some(0..0)),
+        ("null", (!source.null.is_empty()).then_some(0..0)),
+        ("trim", source.trim.then_some(0..0)),
+        ("ragged", word(&source.ragged)),
+        ("max_record_bytes", source.max_record_bytes.as_ref().map(Spanned::span)),
+        ("[source.columns]", types.map(Spanned::span)),
+    ]
+}
+
+/// Opens the file that a step reads.
+pub(crate) fn open(
+    job: &JobFile,
+    source: &SourceSpec,
+    file: &Word,
+) -> Result<Box<dyn Source>, Problem> {
+    refuse_remote(job, file)?;
+    let format = format(job, source, file)?;
     let options = options(job, source, format)?;
-    let span = source.file.span();
-    let path = job.path_of(&source.file)?;
+    let span = file.span();
+    let path = job.path_of(file)?;
     (format.open)(&path, &options).map_err(|fault| match place_of_column(source, &fault) {
         Some(column) => job.problem(column, fault),
         None => job.problem(span, fault),
@@ -52,7 +121,7 @@ pub(crate) fn open(job: &JobFile, source: &SourceSpec) -> Result<Box<dyn Source>
 
 /// Where the column stands that does not fit the file.
 fn place_of_column(source: &SourceSpec, fault: &Fault) -> Option<Range<usize>> {
-    let columns = source.columns.keys();
+    let columns = source.types()?.keys();
     let is_meant = |name: &&Word| {
         fault.column() == Some(name.get_ref())
             || fault.kind() == Kind::Config
@@ -61,8 +130,7 @@ fn place_of_column(source: &SourceSpec, fault: &Fault) -> Option<Range<usize>> {
     columns.into_iter().find(is_meant).map(|name| name.span())
 }
 
-fn refuse_remote(job: &JobFile, source: &SourceSpec) -> Result<(), Problem> {
-    let file = &source.file;
+fn refuse_remote(job: &JobFile, file: &Word) -> Result<(), Problem> {
     let name = file.get_ref();
     let what = if name == "-" {
         "reading from standard input"
@@ -77,11 +145,11 @@ fn refuse_remote(job: &JobFile, source: &SourceSpec) -> Result<(), Problem> {
 }
 
 /// The kind of the file: as the job file says, or by its ending.
-fn format(job: &JobFile, source: &SourceSpec) -> Result<&'static Format, Problem> {
+fn format(job: &JobFile, source: &SourceSpec, file: &Word) -> Result<&'static Format, Problem> {
     let names: Vec<&str> = FORMATS.iter().map(|f| f.name).collect();
     let (word, span) = match &source.format {
         Some(word) => (word.get_ref().to_ascii_lowercase(), word.span()),
-        None => (ending(source.file.get_ref()), source.file.span()),
+        None => (ending(file.get_ref()), file.span()),
     };
     let named = source.format.is_some();
     let is_it = |f: &&Format| if named { f.name == word } else { f.endings.contains(&&*word) };
@@ -96,7 +164,7 @@ fn format(job: &JobFile, source: &SourceSpec) -> Result<&'static Format, Problem
         Fault::config(format!("{word:?} is no format"))
             .with_hint(suggestion("formats", &word, &names))
     } else {
-        Fault::config(format!("{}: its ending tells no format", source.file.get_ref()))
+        Fault::config(format!("{}: its ending tells no format", file.get_ref()))
             .with_hint("say it: format = \"csv\"")
     };
     Err(job.problem(span, fault))
@@ -179,5 +247,5 @@ fn columns(job: &JobFile, source: &SourceSpec) -> Result<Vec<Column>, Problem> {
             },
         })
     };
-    source.columns.iter().map(column).collect()
+    source.types().into_iter().flatten().map(column).collect()
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
-use crate::shapes::{Amount, Columns, HeaderSpec, TextOr, Word};
+use crate::shapes::{Amount, Columns, HeaderSpec, ListOr, TextOr, Word};
 
 /// What will be there one day.
 pub(crate) type Later = Option<Spanned<IgnoredAny>>;
@@ -68,7 +68,15 @@ pub(crate) struct StepSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceSpec {
-    pub(crate) file: Word,
+    pub(crate) file: Option<Word>,
+    pub(crate) table: Option<Word>,
+    pub(crate) url: Option<Word>,
+    #[serde(rename = "where")]
+    pub(crate) filter: Option<Word>,
+    pub(crate) key: Option<Spanned<Vec<Word>>>,
+    pub(crate) snapshot: Option<Spanned<bool>>,
+    pub(crate) watermark: Option<Word>,
+    pub(crate) lag: Option<Word>,
     pub(crate) format: Option<Word>,
     pub(crate) delimiter: Option<Word>,
     pub(crate) quote: Option<Word>,
@@ -80,8 +88,20 @@ pub(crate) struct SourceSpec {
     pub(crate) trim: bool,
     pub(crate) ragged: Option<Word>,
     pub(crate) max_record_bytes: Option<Spanned<i64>>,
-    #[serde(default)]
-    pub(crate) columns: BTreeMap<Word, Spanned<TextOr<ColumnSpec>>>,
+    pub(crate) columns: Option<Spanned<ListOr<ColumnTypes>>>,
+}
+
+/// Types of columns by their names.
+pub(crate) type ColumnTypes = BTreeMap<Word, Spanned<TextOr<ColumnSpec>>>;
+
+impl SourceSpec {
+    /// The types of a file's columns.
+    pub(crate) fn types(&self) -> Option<&ColumnTypes> {
+        match self.columns.as_ref()?.get_ref() {
+            ListOr::Table(types) => Some(types),
+            ListOr::List(_) => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -18,8 +18,11 @@ mod encode;
 mod fault;
 mod lane;
 mod ledger;
+mod order;
+mod pages;
 mod server;
 mod sink;
+mod source;
 mod statement;
 mod table;
 mod types;
@@ -29,7 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink};
+use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink, Source, TableSpec};
 
 use crate::database::{Database, Script};
 use catalog::PostgresCatalog;
@@ -72,6 +75,10 @@ impl Database for Postgres {
 
     fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog> {
         Arc::new(PostgresCatalog::new(Arc::clone(&self.server), spec))
+    }
+
+    async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
+        source::open(Arc::clone(&self.server), spec).await
     }
 }
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Everything that kiln does to a database goes through one connection, so that
-//! it never waits for itself.
+//! it never waits for itself. Only a table that is a source is read on another
+//! one, which writes nothing.
 
 mod catalog;
 mod diagnose;
@@ -16,6 +17,8 @@ mod lane;
 mod ledger;
 mod mark;
 mod number;
+mod order;
+mod pages;
 mod place;
 mod plan;
 mod record;
@@ -24,6 +27,7 @@ mod schema;
 mod script;
 mod session;
 mod sink;
+mod source;
 mod statement;
 mod table;
 mod types;
@@ -34,7 +38,7 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink};
+use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink, Source, TableSpec};
 
 use crate::{Database, Script};
 use place::Place;
@@ -72,5 +76,9 @@ impl Database for Sqlite {
 
     fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog> {
         Arc::new(catalog::SqliteCatalog::new(Arc::clone(&self.worker), spec))
+    }
+
+    async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
+        source::open(&self.worker, spec).await
     }
 }

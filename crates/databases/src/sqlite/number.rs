@@ -61,7 +61,8 @@ impl Number {
         Self { digits, scale: 0 }.shifted(i32::from(scale))
     }
 
-    fn of_value(value: ValueRef<'_>) -> Option<Self> {
+    /// The number that a value is, if it is one.
+    pub(super) fn of_value(value: ValueRef<'_>) -> Option<Self> {
         match value {
             ValueRef::Integer(i) => Some(Self { digits: i128::from(i), scale: 0 }),
             // The shortest text of a float is the number it was made from.
@@ -79,6 +80,15 @@ impl Number {
 
     fn at_scale(self, scale: u32) -> Option<i128> {
         self.digits.checked_mul(10i128.checked_pow(scale - self.scale)?)
+    }
+
+    /// Its digits with `scale` of them behind the point, if no more are needed.
+    pub(super) fn at_exactly(self, scale: u32) -> Option<i128> {
+        if scale >= self.scale {
+            return self.at_scale(scale);
+        }
+        let unit = 10i128.checked_pow(self.scale - scale)?;
+        (self.digits % unit == 0).then_some(self.digits / unit)
     }
 
     /// The whole number it is, if it is one that SQLite holds.

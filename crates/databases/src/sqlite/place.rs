@@ -55,6 +55,22 @@ impl Place {
         matches!(self, Self::File(path) if path.exists())
     }
 
+    /// Its URL, the same from wherever it is named, before and after the file is
+    /// made.
+    pub(super) fn identity(&self) -> String {
+        match self {
+            Self::Memory => self.to_string(),
+            Self::File(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let real = fs::canonicalize(&path).or_else(|_| {
+                    let name = path.file_name().unwrap_or_default();
+                    fs::canonicalize(folder(&path)).map(|folder| folder.join(name))
+                });
+                Self::File(real.unwrap_or(path)).to_string()
+            }
+        }
+    }
+
     /// The connection that writes; the file is made if it is missing.
     pub(super) fn open(&self) -> Result<Connection> {
         let connection = self.connect(true)?;
@@ -73,6 +89,13 @@ impl Place {
     /// yet it looks at an empty database in memory.
     pub(super) fn open_to_look(&self) -> Result<Connection> {
         if self.exists() { self.connect(false) } else { Self::Memory.connect(false) }
+    }
+
+    /// A connection for reading rows, which can't write.
+    pub(super) fn open_to_read(&self) -> Result<Connection> {
+        let connection = self.connect(false)?;
+        connection.pragma_update(None, "query_only", true).map_err(|e| self.fault(e))?;
+        Ok(connection)
     }
 
     fn connect(&self, create: bool) -> Result<Connection> {

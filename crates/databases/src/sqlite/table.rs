@@ -23,6 +23,8 @@ pub(super) struct Column {
     pub(super) takes: Takes,
     /// How its texts are compared.
     pub(super) collation: String,
+    /// Whether it is declared NOT NULL.
+    pub(super) not_null: bool,
     /// Whether a row must give it a value.
     pub(super) required: bool,
     /// Whether it is computed, so that nothing can be written to it.
@@ -155,6 +157,7 @@ fn columns(
         Ok(Column {
             collation: collation.into_owned(),
             takes: Takes::of(&c.declared, strict),
+            not_null: c.not_null || (without_rowid && c.primary > 0),
             required: c.not_null && !c.has_default && !is_rowid,
             generated: c.hidden != 0,
             has_default: c.has_default,

@@ -11,5 +11,6 @@ mod isolation;
 mod lanes;
 mod laws;
 mod resume;
+mod sources;
 mod start;
 mod steps;

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod modes;
 pub mod sink;
 pub mod source;
+pub mod table;
 
 /// One test for each case of a suite.
 #[doc(hidden)]
@@ -37,6 +38,30 @@ macro_rules! source_suite {
             the_fingerprint_stays_the_same
             progress_never_falls_and_comes_to_the_end
             origins_know_their_own_items_only
+        }
+    };
+}
+
+/// The tests of tables as sources, for an async function that gives a fresh
+/// `Box<dyn suites::table::TestTables>`.
+#[macro_export]
+macro_rules! table_suite {
+    ($fresh:path) => {
+        $crate::cases! { table, $fresh:
+            rows_come_once_in_the_order_of_their_key
+            changes_behind_the_key_change_nothing
+            reading_goes_on_behind_a_row_that_is_gone
+            any_text_is_a_key
+            columns_and_rows_are_chosen
+            another_key_is_taken
+            what_has_no_key_is_refused
+            a_snapshot_sees_one_moment
+            large_rows_make_small_chunks
+            the_fingerprint_is_of_the_table_not_its_rows
+            an_item_knows_its_row
+            changes_come_in_the_order_of_the_watermark
+            what_is_new_begins_behind_what_was_read
+            only_a_watermark_begins_behind_a_place
         }
     };
 }

@@ -1,0 +1,212 @@
+//! Pages of a table's rows. Each is a transaction of its own, which only reads;
+//! with a snapshot one transaction holds them all.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use arrow_schema::DataType;
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use kiln_core::{Cell, Fault, Kind, Result};
+use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::{Client, Error, Row, RowStream};
+
+use super::fault::fault;
+use super::server::Server;
+use crate::pages::{KeyValue, Misfit, Page, Pages, date, decimal, time, timestamp};
+
+/// Begins a transaction that reads, in which the text of a value is the one that
+/// gives the same value back.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; \
+     SET LOCAL idle_in_transaction_session_timeout = '60s'";
+/// The same for as long as a run takes.
+const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+     SET LOCAL idle_in_transaction_session_timeout = 0";
+const EXACT_TEXT: &str = "\
+     SET LOCAL TimeZone = 'UTC'; \
+     SET LOCAL DateStyle = 'ISO, YMD'; \
+     SET LOCAL IntervalStyle = 'postgres'; \
+     SET LOCAL bytea_output = 'hex'; \
+     SET LOCAL extra_float_digits = 3";
+
+/// The rows of a table, on a connection of its own.
+pub(super) struct PostgresPages {
+    server: Arc<Server>,
+    /// With a snapshot: in the transaction that sees it.
+    client: Option<Client>,
+    /// For the first page, and for one behind a key.
+    sql: [String; 2],
+    parameters: Vec<Type>,
+    types: Vec<DataType>,
+    snapshot: bool,
+}
+
+impl PostgresPages {
+    pub(super) fn new(
+        server: Arc<Server>,
+        sql: [String; 2],
+        parameters: Vec<Type>,
+        types: Vec<DataType>,
+        snapshot: bool,
+    ) -> Self {
+        Self { server, client: None, sql, parameters, types, snapshot }
+    }
+
+    /// A connection that is in a transaction, or will be by what is still to be
+    /// said on it.
+    async fn client(&mut self) -> Result<(Client, Option<&'static str>)> {
+        match (self.client.take(), self.snapshot) {
+            (Some(client), true) => Ok((client, None)),
+            (Some(client), false) if !client.is_closed() => Ok((client, Some(BEGIN))),
+            (_, false) => Ok((self.server.connect().await?, Some(BEGIN))),
+            (None, true) => Ok((self.server.connect().await?, Some(BEGIN_SNAPSHOT))),
+        }
+    }
+
+    /// Begins, and asks for the rows, in one message.
+    async fn ask(
+        &self,
+        client: &Client,
+        begin: Option<&str>,
+        behind: Option<&[KeyValue]>,
+        most: usize,
+    ) -> Result<RowStream> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let key = behind.unwrap_or_default();
+        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&most];
+        for value in key {
+            match value {
+                KeyValue::Text(text) => values.push(text),
+                other => return Err(Fault::config(format!("{other:?} is no key of a row"))),
+            }
+        }
+        let sql = if behind.is_some() { &self.sql[1] } else { &self.sql[0] };
+        let types = self.parameters.iter().cloned();
+        let begin = async {
+            match begin {
+                Some(begin) => client.batch_execute(&format!("{begin}; {EXACT_TEXT}")).await,
+                None => Ok(()),
+            }
+        };
+        let rows = client.query_typed_raw(sql, values.into_iter().zip(types));
+        let ((), rows) = tokio::try_join!(begin, rows).map_err(|e| fault(&e))?;
+        Ok(rows)
+    }
+
+    async fn fill(&self, rows: RowStream, mut page: Page) -> Result<Page> {
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.try_next().await.map_err(|e| fault(&e))? {
+            let cells: Vec<_> =
+                self.types.iter().enumerate().map(|(i, type_)| cell(&row, i, type_)).collect();
+            page.push(key(&row, self.types.len())?, &cells)?;
+            if page.is_full() {
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+#[async_trait]
+impl Pages for PostgresPages {
+    async fn read(
+        &mut self,
+        behind: Option<Vec<KeyValue>>,
+        most: usize,
+        page: Page,
+    ) -> Result<Page> {
+        let (client, begin) = self.client().await?;
+        let read = async {
+            let rows = self.ask(&client, begin, behind.as_deref(), most).await?;
+            let page = self.fill(rows, page).await?;
+            if !self.snapshot {
+                client.batch_execute("COMMIT").await.map_err(|e| fault(&e))?;
+            }
+            Ok(page)
+        };
+        match read.await {
+            Ok(page) => {
+                self.client = Some(client);
+                Ok(page)
+            }
+            Err(fault) if begin.is_none() => Err(of_source(fault).transient(false).with_hint(
+                "the snapshot is lost; run again to go on with the table as it is then",
+            )),
+            Err(fault) => Err(of_source(fault)),
+        }
+    }
+}
+
+/// A failing query of the source is no item's fault.
+pub(super) fn of_source(fault: Fault) -> Fault {
+    match (fault.kind(), fault.code()) {
+        (Kind::Item, code) => Fault::config(fault.message()).with_code(code.unwrap_or_default()),
+        _ => fault,
+    }
+}
+
+/// The key behind the row's columns.
+fn key(row: &Row, columns: usize) -> Result<Vec<KeyValue>> {
+    let value = |i| match row.try_get(i) {
+        Ok(Some(text)) => Ok(KeyValue::Text(text)),
+        Ok(None) => Err(Fault::config("a row has a NULL in its key")),
+        Err(error) => Err(fault(&error)),
+    };
+    (columns..row.len()).map(value).collect()
+}
+
+/// What was read in a column.
+fn cell<'a>(row: &'a Row, i: usize, type_: &DataType) -> Result<Cell<'a>, Misfit> {
+    match type_ {
+        DataType::Boolean => native(row, i, Cell::Bool),
+        DataType::Int16 => native(row, i, |v: i16| Cell::Int(v.into())),
+        DataType::Int32 => native(row, i, |v: i32| Cell::Int(v.into())),
+        DataType::Int64 => native(row, i, Cell::Int),
+        DataType::Float32 => native(row, i, |v: f32| Cell::Float(v.into())),
+        DataType::Float64 => native(row, i, Cell::Float),
+        DataType::Binary => native(row, i, Cell::Bytes),
+        DataType::Utf8 => native(row, i, Cell::Text),
+        DataType::Decimal128(p, s) => read(row, i, "is no number with so many digits", |text| {
+            decimal(text, *p, *s).map(|digits| Cell::Decimal(digits, *s))
+        }),
+        DataType::Date32 => {
+            read(row, i, "is no date of the years from 1 on", |t| date(t).map(Cell::Date))
+        }
+        DataType::Time64(_) => read(row, i, "is no time of day", |t| time(t).map(Cell::Time)),
+        DataType::Timestamp(_, zone) => {
+            let utc = zone.is_some();
+            read(row, i, "is no timestamp of the years from 1 on", |text| {
+                timestamp(text, utc).map(|us| Cell::Timestamp(us, utc))
+            })
+        }
+        other => Err(Misfit { raw: String::new(), why: format!("can't be read as {other}") }),
+    }
+}
+
+fn native<'a, T: FromSql<'a>>(
+    row: &'a Row,
+    i: usize,
+    cell: impl FnOnce(T) -> Cell<'a>,
+) -> Result<Cell<'a>, Misfit> {
+    row.try_get::<_, Option<T>>(i).map(|v| v.map_or(Cell::Null, cell)).map_err(|e| unreadable(&e))
+}
+
+fn read<'a>(
+    row: &'a Row,
+    i: usize,
+    why: &str,
+    cell: impl FnOnce(&'a str) -> Option<Cell<'a>>,
+) -> Result<Cell<'a>, Misfit> {
+    match row.try_get::<_, Option<&str>>(i) {
+        Ok(None) => Ok(Cell::Null),
+        Ok(Some(text)) => {
+            cell(text).ok_or_else(|| Misfit { raw: text.to_owned(), why: why.to_owned() })
+        }
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+/// A value that is not what its type says, such as text in another encoding.
+fn unreadable(error: &Error) -> Misfit {
+    Misfit { raw: String::new(), why: format!("can't be read: {error}") }
+}

@@ -1,0 +1,214 @@
+//! What happens to a reader when something happens to its database.
+
+use std::sync::Arc;
+
+use kiln_core::{ChunkLimits, Kind, Source, TableName, TableSpec};
+use kiln_databases::{Database, connect};
+use kiln_testkit::{TestDatabase, postgres, sqlite};
+
+fn limits(items: usize) -> ChunkLimits {
+    ChunkLimits { items, ..ChunkLimits::default() }
+}
+
+fn spec(table: &str) -> TableSpec {
+    TableSpec::new(TableName::parse(table).unwrap())
+}
+
+async fn count(source: &mut dyn Source, items: usize) -> usize {
+    let mut rows = 0;
+    while let Some(chunk) = source.next(&limits(items)).await.unwrap() {
+        rows += chunk.items.len();
+    }
+    rows
+}
+
+async fn numbers(database: &TestDatabase, rows: usize) -> Arc<dyn Database> {
+    let values: Vec<String> = (1..=rows).map(|n| format!("({n})")).collect();
+    database
+        .execute(&format!(
+            "CREATE TABLE numbers (n bigint PRIMARY KEY); INSERT INTO numbers VALUES {}",
+            values.join(", ")
+        ))
+        .await;
+    connect(&database.url, None).await.unwrap()
+}
+
+/// Ends every other connection to the database.
+async fn end_connections(database: &TestDatabase) {
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    database.query(end).await;
+}
+
+/// A lost connection is a moment's fault: after a seek reading goes on.
+#[tokio::test]
+async fn a_lost_connection_is_made_again() {
+    let plain = postgres().await;
+    let mut source = numbers(&plain, 100).await.source(&spec("numbers")).await.unwrap();
+    let first = source.next(&limits(40)).await.unwrap().unwrap();
+    end_connections(&plain).await;
+    if let Err(fault) = source.next(&limits(40)).await {
+        assert!(fault.is_transient(), "{fault:?}");
+    }
+    source.seek(&first.end).await.unwrap();
+    assert_eq!(count(&mut *source, 40).await, 60);
+}
+
+/// What a snapshot saw is gone with its connection: nobody goes on with another
+/// one unasked.
+#[tokio::test]
+async fn a_lost_snapshot_ends_the_run() {
+    let plain = postgres().await;
+    let database = numbers(&plain, 100).await;
+    let snapshot = TableSpec { snapshot: true, ..spec("numbers") };
+    let mut source = database.source(&snapshot).await.unwrap();
+    source.next(&limits(40)).await.unwrap().unwrap();
+    end_connections(&plain).await;
+    let fault = source.next(&limits(40)).await.unwrap_err();
+    assert_eq!((fault.kind(), fault.is_transient()), (Kind::Unreachable, false), "{fault:?}");
+    assert!(fault.hint().is_some_and(|h| h.contains("snapshot")), "{:?}", fault.hint());
+}
+
+/// A condition that fails on a row is no fault of an item.
+#[tokio::test]
+async fn a_failing_condition_ends_the_run() {
+    let plain = postgres().await;
+    let database = numbers(&plain, 10).await;
+    let spec = TableSpec { filter: Some("1 / (n - 7) < 9".into()), ..spec("numbers") };
+    let mut source = database.source(&spec).await.unwrap();
+    let fault = source.next(&limits(0)).await.unwrap_err();
+    assert_eq!((fault.kind(), fault.code()), (Kind::Config, Some("22012")), "{fault:?}");
+}
+
+/// A row that is on its way has no place yet: a lag leaves it room.
+#[tokio::test]
+async fn a_lag_leaves_young_rows_to_the_next_run() {
+    let plain = postgres().await;
+    plain
+        .execute(
+            "CREATE TABLE changes (id bigint PRIMARY KEY, at timestamptz, shown timestamp);
+             INSERT INTO changes SELECT n, now() - n * interval '1 minute' FROM generate_series(1, 9) n",
+        )
+        .await;
+    let database = connect(&plain.url, None).await.unwrap();
+    let mut spec = TableSpec { watermark: Some("at".into()), ..spec("changes") };
+    assert_eq!(count(&mut *database.source(&spec).await.unwrap(), 2).await, 9);
+    spec.lag = std::time::Duration::from_secs(330);
+    assert_eq!(count(&mut *database.source(&spec).await.unwrap(), 2).await, 4);
+    spec.watermark = Some("shown".into());
+    let fault = database.source(&spec).await.err().unwrap();
+    assert_eq!((fault.kind(), fault.column()), (Kind::Config, Some("shown")));
+}
+
+/// A page is found by the index, wherever it begins.
+#[tokio::test]
+async fn pages_are_found_by_the_index() {
+    let (plain, file) = (postgres().await, sqlite());
+    let create = "CREATE TABLE t (a bigint NOT NULL, b text NOT NULL, PRIMARY KEY (a, b))";
+    plain.execute(create).await;
+    plain
+        .execute("INSERT INTO t SELECT n / 3, n FROM generate_series(1, 30000) n; ANALYZE t")
+        .await;
+    let page = "FROM t WHERE (t.a, t.b) > (CAST('5000' AS bigint), CAST('x' AS text)) \
+                ORDER BY t.a, t.b LIMIT 100";
+    let plan = plain.query(&format!("EXPLAIN SELECT t.a::text {page}")).await;
+    let plan: Vec<String> = plan.into_iter().flatten().flatten().collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("Index Cond: (ROW(a, b) > ROW(") && !plan.contains("Sort"), "{plan}");
+
+    file.execute(create).await;
+    let page = page.replace("CAST('5000' AS bigint), CAST('x' AS text)", "5000, 'x'");
+    let plan = file.query(&format!("EXPLAIN QUERY PLAN SELECT t.a {page}")).await;
+    let plan = format!("{plan:?}");
+    assert!(plan.contains("SEARCH t USING") && plan.contains("((a,b)>(?,?))"), "{plan}");
+    assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+/// Two texts that a collation finds equal are one key to it, so an index that
+/// finds them different proves nothing.
+#[tokio::test]
+async fn a_key_is_unique_by_the_columns_own_collation() {
+    let file = sqlite();
+    file.execute(
+        "CREATE TABLE t (a TEXT COLLATE NOCASE NOT NULL);
+         CREATE UNIQUE INDEX u ON t (a COLLATE BINARY);
+         INSERT INTO t VALUES ('a'), ('A')",
+    )
+    .await;
+    let key = TableSpec { key: vec!["a".into()], ..spec("t") };
+    let database = connect(&file.url, None).await.unwrap();
+    let fault = database.source(&key).await.err().unwrap();
+    assert!(fault.message().contains("no unique index"), "{fault}");
+
+    let plain = postgres().await;
+    plain
+        .execute(
+            "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+             CREATE TABLE t (a text COLLATE nocase NOT NULL);
+             CREATE UNIQUE INDEX u ON t (a COLLATE \"C\");
+             INSERT INTO t VALUES ('a'), ('A')",
+        )
+        .await;
+    let database = connect(&plain.url, None).await.unwrap();
+    let fault = database.source(&key).await.err().unwrap();
+    assert!(fault.message().contains("no unique index"), "{fault}");
+}
+
+/// A key of a table proves nothing for the rows of those that inherit from it.
+#[tokio::test]
+async fn a_table_that_others_inherit_from_has_no_key() {
+    let plain = postgres().await;
+    plain
+        .execute(
+            "CREATE TABLE t (a integer PRIMARY KEY); CREATE TABLE child () INHERITS (t);
+             CREATE TABLE parts (a integer PRIMARY KEY) PARTITION BY RANGE (a);
+             CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10);
+             CREATE TABLE high PARTITION OF parts FOR VALUES FROM (10) TO (20);
+             INSERT INTO parts SELECT generate_series(0, 19)",
+        )
+        .await;
+    let database = connect(&plain.url, None).await.unwrap();
+    assert!(database.source(&spec("t")).await.is_err());
+    assert_eq!(count(&mut *database.source(&spec("parts")).await.unwrap(), 7).await, 20);
+}
+
+/// Names are names, whatever they hold.
+#[tokio::test]
+async fn odd_names_are_inert() {
+    let names = r#"CREATE TABLE "a""; DROP TABLE x;--" ("order" integer PRIMARY KEY, "b.c" text, "$1" text);
+                   INSERT INTO "a""; DROP TABLE x;--" VALUES (1, 'x', 'y'), (2, 'z', NULL)"#;
+    for plain in [postgres().await, sqlite()] {
+        plain.execute(names).await;
+        let database = connect(&plain.url, None).await.unwrap();
+        let mut source = database.source(&spec(r#"a"; DROP TABLE x;--"#)).await.unwrap();
+        assert_eq!(count(&mut *source, 1).await, 2);
+    }
+}
+
+/// A file that is not there is missing input, and is not made.
+#[tokio::test]
+async fn a_missing_file_is_missing_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let database = connect(&format!("sqlite:{}", path.display()), None).await.unwrap();
+    let fault = database.source(&spec("items")).await.err().unwrap();
+    assert_eq!(fault.kind(), Kind::InputMissing, "{fault}");
+    assert!(!path.exists());
+}
+
+/// Whoever writes does not wait for a reader, nor a reader for him.
+#[tokio::test]
+async fn a_reader_and_a_writer_do_not_wait_for_each_other() {
+    for snapshot in [true, false] {
+        let file = sqlite();
+        file.execute("PRAGMA journal_mode = WAL").await;
+        let database = numbers(&file, 100).await;
+        let mut source = database.source(&TableSpec { snapshot, ..spec("numbers") }).await.unwrap();
+        source.next(&limits(10)).await.unwrap().unwrap();
+        let began = std::time::Instant::now();
+        file.execute("INSERT INTO numbers VALUES (1000)").await;
+        let rest = if snapshot { 90 } else { 91 };
+        assert_eq!(count(&mut *source, 10).await, rest);
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    }
+}
