@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Cell, CellColumn, Chunk, ChunkLimits, Fault, Kind, Result, SINCE, Source, TableName, TableSpec,
+    CellColumn, Chunk, ChunkLimits, Fault, Kind, Result, SINCE, Source, TableName, TableSpec,
 };
 
 /// A fresh database under test whose tables are read.
