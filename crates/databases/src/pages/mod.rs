@@ -26,6 +26,6 @@ pub(crate) use decimal::{decimal, fits};
 pub(crate) use moment::{date, time, timestamp};
 pub(crate) use page::{Misfit, Page};
 pub(crate) use place::{KeyValue, hex};
-pub(crate) use refusals::{no_primary_key, not_unique, nullable};
+pub(crate) use refusals::{lost_snapshot, no_primary_key, not_unique, nullable, of_source};
 pub(crate) use source::{Described, Pages, TableSource};
 pub(crate) use statement::Statement;

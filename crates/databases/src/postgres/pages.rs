@@ -7,13 +7,15 @@ use std::sync::Arc;
 use arrow_schema::DataType;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use kiln_core::{Cell, Fault, Kind, Result};
+use kiln_core::{Cell, Fault, Result};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Error, Row, RowStream};
 
 use super::fault::fault;
 use super::server::Server;
-use crate::pages::{KeyValue, Misfit, Page, Pages, date, decimal, time, timestamp};
+use crate::pages::{
+    KeyValue, Misfit, Page, Pages, date, decimal, lost_snapshot, of_source, time, timestamp,
+};
 
 /// Begins a transaction that reads, in which the text of a value is the one that
 /// gives the same value back.
@@ -129,19 +131,9 @@ impl Pages for PostgresPages {
                 self.client = Some(client);
                 Ok(page)
             }
-            Err(fault) if begin.is_none() => Err(of_source(fault).transient(false).with_hint(
-                "the snapshot is lost; run again to go on with the table as it is then",
-            )),
+            Err(fault) if begin.is_none() => Err(lost_snapshot(of_source(fault))),
             Err(fault) => Err(of_source(fault)),
         }
-    }
-}
-
-/// A failing query of the source is no item's fault.
-pub(super) fn of_source(fault: Fault) -> Fault {
-    match (fault.kind(), fault.code()) {
-        (Kind::Item, code) => Fault::config(fault.message()).with_code(code.unwrap_or_default()),
-        _ => fault,
     }
 }
 

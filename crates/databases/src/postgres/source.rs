@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use kiln_core::{Fault, Result, Source, TableSpec};
+use kiln_core::{Fault, Kind, Result, Source, TableName, TableSpec};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
 use super::fault::fault;
 use super::order::{column, order};
-use super::pages::{PostgresPages, of_source};
+use super::pages::PostgresPages;
 use super::server::Server;
 use super::table::{Column, Table, no_table};
 use crate::names::{quoted, quoted_list};
-use crate::pages::{Described, Statement, TableSource};
+use crate::pages::{Described, Statement, TableSource, of_source};
 
 /// Opens a table as it will be when the set-up script has run.
 pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dyn Source>> {
@@ -31,6 +31,9 @@ pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dy
         false => spec.columns.iter().map(|c| column(&table, spec, c)).collect::<Result<_>>()?,
     };
     let order = order(&client, &table, spec).await?;
+    if let Some(hidden) = columns.iter().chain(&order).find(|c| !c.may_select) {
+        return Err(not_permitted(&spec.table, hidden));
+    }
     let types = types(&client, &table, &columns).await?;
     let statement = statement(&table, spec, &columns, &types, &order)?;
     let sql = [statement.sql(false), statement.sql(true)];
@@ -46,6 +49,12 @@ pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dy
     };
     let pages = PostgresPages::new(server, sql, parameters, types, spec.snapshot);
     Ok(Box::new(TableSource::new(spec, described, pages)))
+}
+
+fn not_permitted(table: &TableName, column: &Column) -> Fault {
+    let column = &column.name;
+    Fault::new(Kind::NotPermitted, format!("no permission to read {table}.{column}"))
+        .with_hint(format!("GRANT SELECT ON {table} TO the user of the source's url"))
 }
 
 /// The URL without the user, who makes no difference to what is there.
@@ -117,7 +126,8 @@ fn statement(
         false => as_text(name),
     };
     let values = names.iter().zip(types).map(value);
-    let behind = order.iter().zip(2..).map(|(c, n)| format!("CAST(${n} AS {})", c.cast));
+    let behind =
+        order.iter().zip(2..).map(|(c, n)| format!("CAST(${n} AS {}){}", c.cast, c.collation));
     let mut conditions: Vec<String> = spec.filter.iter().cloned().collect();
     if let (Some(watermark), Some(name)) = (order.first(), keys.first())
         && spec.watermark.is_some()

@@ -2,7 +2,7 @@
 
 use arrow_schema::DataType;
 use async_trait::async_trait;
-use kiln_core::{Cell, Fault, Kind, Result};
+use kiln_core::{Cell, Fault, Result};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, Row};
 
@@ -12,7 +12,9 @@ use super::place::Place;
 use super::session::at;
 use super::types::Takes;
 use crate::fit::type_name;
-use crate::pages::{KeyValue, Misfit, Page, Pages, date, fits, hex, time, timestamp};
+use crate::pages::{
+    KeyValue, Misfit, Page, Pages, date, fits, hex, lost_snapshot, of_source, time, timestamp,
+};
 
 /// What the values of a column are read as.
 #[derive(Debug, Clone)]
@@ -74,11 +76,7 @@ impl Pages for SqlitePages {
                 self.reader = Some(reader);
                 Ok(page)
             }
-            Ok(Err(fault)) if began && snapshot => {
-                Err(of_source(fault).transient(false).with_hint(
-                    "the snapshot is lost; run again to go on with the table as it is then",
-                ))
-            }
+            Ok(Err(fault)) if began && snapshot => Err(lost_snapshot(of_source(fault))),
             Ok(Err(fault)) => Err(of_source(fault)),
             Err(error) => Err(Fault::bug(format!("reading broke off: {error}"))),
         }
@@ -221,13 +219,5 @@ fn kind(value: ValueRef<'_>) -> &'static str {
         ValueRef::Real(_) => "a float",
         ValueRef::Text(_) => "a text",
         ValueRef::Blob(_) => "a blob",
-    }
-}
-
-/// A failing query of the source is no item's fault.
-pub(super) fn of_source(fault: Fault) -> Fault {
-    match (fault.kind(), fault.code()) {
-        (Kind::Item, code) => Fault::config(fault.message()).with_code(code.unwrap_or_default()),
-        _ => fault,
     }
 }

@@ -11,14 +11,14 @@ use kiln_core::{Fault, Kind, Result, Source, TableSpec};
 use rusqlite::Connection;
 
 use super::order::{column, order};
-use super::pages::{ReadAs, SqlitePages, of_source};
+use super::pages::{ReadAs, SqlitePages};
 use super::place::Place;
 use super::session::at;
 use super::table::{Column, Table};
 use super::types::Takes;
 use super::worker::Worker;
 use crate::names::{quoted, quoted_table};
-use crate::pages::{Described, Statement, TableSource};
+use crate::pages::{Described, Statement, TableSource, of_source};
 
 /// Opens a table as it will be when the set-up script has run.
 pub(super) async fn open(worker: &Worker, spec: &TableSpec) -> Result<Box<dyn Source>> {

@@ -172,6 +172,43 @@ async fn a_table_that_others_inherit_from_has_no_key() {
     assert_eq!(count(&mut *database.source(&spec("parts")).await.unwrap(), 7).await, 20);
 }
 
+/// A column may sort in another way than its type does.
+#[tokio::test]
+async fn a_column_has_its_own_order() {
+    let plain = postgres().await;
+    plain
+        .execute(
+            "CREATE COLLATION up (provider = icu, locale = 'und-u-kf-upper');
+             CREATE DOMAIN code AS text COLLATE \"C\";
+             CREATE TABLE t (a code COLLATE up, b text COLLATE up, PRIMARY KEY (a, b));
+             INSERT INTO t SELECT x, y FROM unnest('{a,A,b,B,ä,Z}'::text[]) x, unnest('{a,A,b}'::text[]) y",
+        )
+        .await;
+    let database = connect(&plain.url, None).await.unwrap();
+    assert_eq!(count(&mut *database.source(&spec("t")).await.unwrap(), 1).await, 18);
+}
+
+/// Who may not read is told before anything is read.
+#[tokio::test]
+async fn a_permission_that_is_missing_is_told() {
+    let plain = postgres().await;
+    plain
+        .execute(
+            "DO $$ BEGIN
+                IF to_regrole('kiln_reader') IS NULL THEN CREATE ROLE kiln_reader LOGIN; END IF;
+                EXCEPTION WHEN unique_violation OR duplicate_object THEN NULL; END $$;
+             CREATE TABLE t (a integer PRIMARY KEY, secret text);
+             GRANT SELECT (a) ON t TO kiln_reader",
+        )
+        .await;
+    let (_, server) = plain.url.split_once('@').unwrap();
+    let database = connect(&format!("postgres://kiln_reader@{server}"), None).await.unwrap();
+    let fault = database.source(&spec("t")).await.err().unwrap();
+    assert_eq!(fault.kind(), Kind::NotPermitted, "{fault}");
+    let allowed = TableSpec { columns: vec!["a".into()], ..spec("t") };
+    assert_eq!(count(&mut *database.source(&allowed).await.unwrap(), 1).await, 0);
+}
+
 /// Names are names, whatever they hold.
 #[tokio::test]
 async fn odd_names_are_inert() {
