@@ -7,21 +7,41 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kiln_core::{Catalog, CatalogSpec, Ledger, Sink};
 use kiln_databases::{Database, Script, connect};
-use kiln_testkit::{Row, TestDatabase, TestTarget, notes, stock};
+use kiln_testkit::{Pooler, Row, TestDatabase, TestTarget, notes, stock};
 
 /// A database through kiln, and the same one by plain SQL.
 struct Target {
     plain: Arc<TestDatabase>,
     database: Arc<dyn Database>,
+    /// What stands between the two.
+    pooler: Option<Arc<Pooler>>,
 }
 
 impl Target {
     async fn open(plain: Arc<TestDatabase>, tables: &str) -> Box<dyn TestTarget> {
+        Self::through(None, plain, tables).await
+    }
+
+    async fn through(
+        pooler: Option<Arc<Pooler>>,
+        plain: Arc<TestDatabase>,
+        tables: &str,
+    ) -> Box<dyn TestTarget> {
         let script = Script { name: "tables.sql".to_owned(), sql: tables.to_owned() };
-        let database = connect(&plain.url, Some(script)).await.unwrap();
-        database.set_up().await.unwrap();
-        database.ledger().prepare().await.unwrap();
-        Box::new(Self { plain, database })
+        let target = Self::connect(pooler, plain, Some(script)).await;
+        target.database.set_up().await.unwrap();
+        target.database.ledger().prepare().await.unwrap();
+        Box::new(target)
+    }
+
+    async fn connect(
+        pooler: Option<Arc<Pooler>>,
+        plain: Arc<TestDatabase>,
+        script: Option<Script>,
+    ) -> Self {
+        let url = pooler.as_ref().map_or_else(|| plain.url.clone(), |p| p.url(&plain.url));
+        let database = connect(&url, script).await.unwrap();
+        Self { plain, database, pooler }
     }
 }
 
@@ -44,8 +64,7 @@ impl TestTarget for Target {
     }
 
     async fn again(&self) -> Box<dyn TestTarget> {
-        let database = connect(&self.plain.url, None).await.unwrap();
-        Box::new(Self { plain: Arc::clone(&self.plain), database })
+        Box::new(Self::connect(self.pooler.clone(), Arc::clone(&self.plain), None).await)
     }
 }
 
@@ -91,6 +110,20 @@ mod postgres {
     }
 
     suites!();
+
+    /// Fault 33: behind pgbouncer in transaction mode.
+    mod pooled {
+        use super::*;
+
+        async fn fresh() -> Box<dyn TestTarget> {
+            let plain = Arc::new(kiln_testkit::postgres().await);
+            let tables = [notes::POSTGRES, stock::POSTGRES].concat();
+            let pooler = Arc::new(Pooler::start(&plain.url));
+            Target::through(Some(pooler), plain, &tables).await
+        }
+
+        suites!();
+    }
 
     /// PostgreSQL looks for tables first in the schema of the user's own name;
     /// the ledger's is called kiln, and so may a user be.

@@ -10,13 +10,15 @@ const MASK: &str = "***";
 fn passwords(url: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let Some(rest) = url.find("://").map(|i| i + 3) else { return found };
-    let query = url[rest..].find(['?', '#']).map_or(url.len(), |i| rest + i);
-    // The last `@`: one in a password that nobody escaped must not show it.
-    if let Some(at) = url[rest..query].rfind('@').map(|i| rest + i)
-        && let Some(colon) = url[rest..at].find(':').map(|i| rest + i)
-    {
+    let end = |ends: &[char]| url[rest..].find(ends).map_or(url.len(), |i| rest + i);
+    // A password ends at the last `@` before the first slash, where a `?` may be
+    // one of its characters; one that nobody escaped may have slashes, too.
+    let at = url[rest..end(&['/'])].rfind('@').max(url[rest..end(&['?', '#'])].rfind('@'));
+    let at = at.map_or(rest, |i| rest + i);
+    if let Some(colon) = url[rest..at].find(':').map(|i| rest + i) {
         found.push(colon + 1..at);
     }
+    let query = end(&['?', '#']);
     let mut at = query;
     for part in url[query..].split_inclusive(['?', '&', '#']) {
         let value = part.trim_end_matches(['?', '&', '#']);
@@ -24,7 +26,9 @@ fn passwords(url: &str) -> Vec<Range<usize>> {
             && name.to_ascii_lowercase().contains("pass")
         {
             let from = at + name.len() + 1;
-            found.push(from..from + text.len());
+            if !found.iter().any(|password: &Range<usize>| password.contains(&from)) {
+                found.push(from..from + text.len());
+            }
         }
         at += part.len();
     }
@@ -79,10 +83,18 @@ mod tests {
         let cases = [
             ("postgres://ann:canary@h:5432/d", "postgres://ann:***@h:5432/d"),
             ("postgres://ann:can@ary@h/d", "postgres://ann:***@h/d"),
+            ("postgres://ann:can?ary@h/d?x=1", "postgres://ann:***@h/d?x=1"),
+            ("postgres://ann:can/ary@h/d", "postgres://ann:***@h/d"),
+            ("postgres://ann:c@n/ary@h/d", "postgres://ann:***@h/d"),
             (
                 "postgres://ann@h/d?sslmode=off&password=canary",
                 "postgres://ann@h/d?sslmode=off&password=***",
             ),
+            (
+                "postgres://h?password=canary&application_name=a@b",
+                "postgres://h?password=***&application_name=a@b",
+            ),
+            ("postgres://ann:can?pass=ary@h/d", "postgres://ann:***@h/d"),
             ("postgres://h/d?sslpassword=canary#x", "postgres://h/d?sslpassword=***#x"),
             ("postgres://ann:@h/d", "postgres://ann:@h/d"),
             ("postgres://h:5432/d", "postgres://h:5432/d"),

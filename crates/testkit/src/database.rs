@@ -143,6 +143,12 @@ async fn query_postgres(url: &str, sql: &str) -> Vec<Row> {
     answers.into_iter().filter_map(row).collect()
 }
 
+/// The first value of the first row that a query gives, or nothing.
+pub(crate) async fn first_value(url: &str, sql: &str) -> String {
+    let row = query_postgres(url, sql).await.into_iter().next();
+    row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_default()
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Place::Postgres { server, name } = &self.place else { return };

@@ -14,18 +14,25 @@
 //!   the units that it writes, [`stock`] those with keys that come again.
 //! * [`sqlite`] and [`postgres`] give a database that is gone when the test
 //!   ends, and can be asked by plain SQL.
+//! * [`OwnPostgres`] is a server that a test sets up as it needs it, [`Pooler`]
+//!   a pgbouncer in front of one.
 //! * [`shared_data`] finds the real inputs beside the checkout.
 
 // It is called by tests alone: a panic is how it tells.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod account;
 mod data;
 mod database;
 pub mod notes;
+mod own_postgres;
+mod pooler;
 pub mod stock;
 pub mod suites;
 mod target;
 
 pub use data::shared_data;
 pub use database::{Row, TestDatabase, postgres, sqlite};
+pub use own_postgres::OwnPostgres;
+pub use pooler::Pooler;
 pub use target::TestTarget;

@@ -10,11 +10,11 @@ use crate::books::{Books, assert_consistent};
 use crate::input::{self, PART};
 use crate::shop::{On, Shop, send, wait};
 
-const CHUNK: u32 = 1_000;
-const CHUNKS: u64 = PART / CHUNK as u64;
+pub(crate) const CHUNK: u32 = 1_000;
+pub(crate) const CHUNKS: u64 = PART / CHUNK as u64;
 
 /// What an undisturbed run leaves behind, and how long it took.
-async fn undisturbed(on: On) -> Option<&'static (Books, Duration)> {
+pub(crate) async fn undisturbed(on: On) -> Option<&'static (Books, Duration)> {
     static SQLITE: OnceCell<(Books, Duration)> = OnceCell::const_new();
     static POSTGRES: OnceCell<(Books, Duration)> = OnceCell::const_new();
     let file = input::part()?;

@@ -9,5 +9,6 @@ mod books;
 mod crash;
 mod input;
 mod oracle;
+mod pooler;
 mod shop;
 mod signals;

@@ -13,7 +13,6 @@ use tokio::sync::Mutex;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
-use super::BEGIN;
 use super::encode::check_value;
 use super::fault::fault;
 use super::server::Server;
@@ -33,6 +32,7 @@ pub(super) struct PostgresCatalog {
 
 /// A connection, and what is to be said on it.
 struct Open {
+    server: Arc<Server>,
     client: Client,
     plan: Plan,
 }
@@ -50,13 +50,13 @@ impl PostgresCatalog {
     async fn rehearse(&self) -> Result<Open> {
         let client = self.server.rehearse().await?;
         let plan = Plan::new(&client, &self.spec).await?;
-        Ok(Open { client, plan })
+        Ok(Open { server: Arc::clone(&self.server), client, plan })
     }
 
     async fn connect(&self) -> Result<Open> {
         let client = self.server.connect().await?;
         let plan = Plan::new(&client, &self.spec).await?;
-        Ok(Open { client, plan })
+        Ok(Open { server: Arc::clone(&self.server), client, plan })
     }
 }
 
@@ -67,7 +67,7 @@ impl Catalog for PostgresCatalog {
     }
 
     async fn load(&self) -> Result<Vec<(Key, Vec<Option<String>>)>> {
-        let Open { client, plan } = self.rehearse().await?;
+        let Open { client, plan, .. } = self.rehearse().await?;
         let rows = client.query_typed(&plan.load, &[]).await.map_err(|e| plan.fault(&e))?;
         rows.iter()
             .filter_map(|row| row.get::<_, Option<String>>(0).map(|key| (key, row)))
@@ -116,7 +116,7 @@ impl Open {
     }
 
     async fn all_at_once(&self, values: &Values, rows: &[usize]) -> Result<Vec<Result<Key>>> {
-        self.say(BEGIN).await?;
+        self.say(self.server.begin()).await?;
         match self.pass(values, rows).await {
             Ok(keys) => {
                 self.say("COMMIT").await?;
@@ -130,7 +130,7 @@ impl Open {
     }
 
     async fn one_by_one(&self, values: &Values, rows: &[usize]) -> Result<Vec<Result<Key>>> {
-        self.say(BEGIN).await?;
+        self.say(self.server.begin()).await?;
         let mut answers = Vec::with_capacity(rows.len());
         for row in rows {
             self.say("SAVEPOINT one").await?;

@@ -1,70 +1,100 @@
 //! The way to a server: its URL, connections, and the set-up script.
+//!
+//! A URL, the environment and the password file become [`Settings`]; [`dial`]
+//! opens a stream to one of its places, encrypted as it should be, and
+//! [`login`] makes a session of it.
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
+mod dial;
+mod login;
+mod password_file;
+mod script;
+mod settings;
+mod stream;
+mod surroundings;
+mod tls;
+mod tls_fault;
+mod url;
+mod verifier;
+
 use std::time::Duration;
 
 use kiln_core::{Fault, Kind, Result};
 use tokio::sync::Mutex;
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::error::ErrorPosition;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::Client;
 
 use super::BEGIN;
 use super::fault::fault;
 use crate::database::Script;
-
-/// How long the server may take to answer a connection, and to acknowledge what
-/// it was sent, if the URL says nothing else.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Two that set the same database up follow each other.
-const SET_UP_LOCK: i64 = 0x6b69_6c6e_0001;
-
-/// Whoever looks waits for no lock for ever. EXECUTE refuses a script that
-/// would end the transaction it runs in.
-const RUN_SCRIPT: &str = "SET LOCAL lock_timeout = '30s'; \
-     DO $kiln$ BEGIN EXECUTE pg_catalog.current_setting('kiln.script'); END $kiln$";
+use dial::Way;
+pub(super) use settings::ChannelBinding;
+use settings::{Place, Settings, Target};
+pub(super) use stream::Stream;
+use surroundings::Surroundings;
+use tls::Tls;
 
 /// PostgreSQL looks first for a schema that is called like the user. For a user
 /// called like the ledger's schema that would be the ledger: the job's tables
 /// would be found in one place before the ledger is made and in another after.
-const LEAVE_LEDGER_OUT: &str = "\
-SELECT pg_catalog.set_config('search_path', coalesce(
+/// For one transaction only: behind a pooler the next one may be another
+/// session's.
+const LEAVE_LEDGER_OUT: &str = "; SELECT pg_catalog.set_config('search_path', coalesce(
     (SELECT string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY n)
      FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u (s, n)
-     WHERE s <> 'kiln'), ''), false)";
+     WHERE s <> 'kiln'), ''), true)";
 
 /// A database on a server.
 pub(super) struct Server {
-    config: Config,
+    settings: Settings,
+    tls: Tls,
     url: String,
+    begin: String,
+    /// How the last session was made.
+    route: Mutex<Route>,
     script: Option<Script>,
     is_set_up: Mutex<bool>,
 }
 
+/// A place, by its number, and a way to speak to it.
+#[derive(Debug, Clone, Copy)]
+struct Route {
+    place: usize,
+    way: Way,
+}
+
+/// What a session is begun with.
+#[derive(Debug)]
+pub(super) struct Login<'a> {
+    pub(super) user: &'a str,
+    pub(super) database: &'a str,
+    pub(super) password: Option<&'a str>,
+    pub(super) application_name: &'a str,
+    /// Options for the server's command line, such as `-c work_mem=64MB`.
+    pub(super) options: Option<&'a str>,
+    pub(super) channel_binding: ChannelBinding,
+}
+
 impl Server {
     pub(super) fn new(url: &str, script: Option<Script>) -> Result<Self> {
-        refuse_verified(url)?;
-        let mut config: Config = url.parse().map_err(|e: Error| {
-            let why =
-                std::error::Error::source(&e).map_or_else(|| e.to_string(), |s| s.to_string());
-            Fault::config(format!("the URL of the PostgreSQL database can't be read: {why}"))
-                .with_hint("write it as postgres://user:password@host:5432/database")
-        })?;
-        refuse_odd_host(&config)?;
-        refuse_plain(&config)?;
-        config.application_name(config.get_application_name().unwrap_or("kiln").to_owned());
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(PATIENCE);
-        }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(PATIENCE);
-        }
-        config.keepalives_idle(config.get_keepalives_idle().min(PATIENCE));
-        let url = shown(&config);
-        Ok(Self { config, url, script, is_set_up: Mutex::new(false) })
+        Self::among(url, script, &Surroundings::of_process())
+    }
+
+    fn among(url: &str, script: Option<Script>, around: &Surroundings) -> Result<Self> {
+        let settings = Settings::read(url, around)?;
+        let begin = match settings.user.as_str() {
+            "kiln" => format!("{BEGIN}{LEAVE_LEDGER_OUT}"),
+            _ => BEGIN.to_owned(),
+        };
+        let places: Vec<String> = settings.places.iter().map(Place::to_string).collect();
+        let (user, database) = (&settings.user, &settings.database);
+        Ok(Self {
+            url: format!("postgres://{user}@{}/{database}", places.join(",")),
+            tls: Tls::new(&settings)?,
+            begin,
+            route: Mutex::new(Route { place: 0, way: settings.place(0)?.ways().0 }),
+            settings,
+            script,
+            is_set_up: Mutex::new(false),
+        })
     }
 
     /// The URL without what is secret.
@@ -77,22 +107,81 @@ impl Server {
         self.script.as_ref().map(|s| s.name.as_str())
     }
 
-    /// A new connection.
-    pub(super) async fn connect(&self) -> Result<Client> {
-        // The driver's own limit ends once something accepts the connection.
-        let patience = self.config.get_connect_timeout().copied().unwrap_or(PATIENCE);
-        let (client, connection) = tokio::time::timeout(patience, self.config.connect(NoTls))
-            .await
-            .map_err(|_| self.unreachable("it does not answer"))?
-            .map_err(|e| self.no_connection(&e))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %fault(&error), "a connection to PostgreSQL ended");
-            }
-        });
-        if self.config.get_user() == Some("kiln") {
-            client.batch_execute(LEAVE_LEDGER_OUT).await.map_err(|e| fault(&e))?;
+    /// The statements that begin a transaction, in which a session means what
+    /// kiln means; nothing else of the session matters.
+    pub(super) fn begin(&self) -> &str {
+        &self.begin
+    }
+
+    /// How long a statement may take, and the server be silent.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.answer_timeout
+    }
+
+    /// A stream to the server on which nothing has been said yet, encrypted if
+    /// it should be, and what to log in with. It goes where the last
+    /// [`connect`](Self::connect) went: of several servers to the one that is
+    /// meant.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`] if nobody answers, [`Kind::Config`] if the server
+    /// is not the one that it should be.
+    pub(super) async fn dial(&self) -> Result<(Stream, Login<'_>)> {
+        let Route { place, way } = *self.route.lock().await;
+        let place = self.settings.place(place)?;
+        let stream = dial::dial(&self.settings, &self.tls, place, way).await?;
+        Ok((stream, self.login(place)))
+    }
+
+    fn login<'a>(&'a self, place: &'a Place) -> Login<'a> {
+        Login {
+            user: &self.settings.user,
+            database: &self.settings.database,
+            password: place.password.as_ref().map(|p| p.0.as_str()),
+            application_name: &self.settings.application_name,
+            options: self.settings.options.as_deref(),
+            channel_binding: self.settings.channel_binding,
         }
+    }
+
+    /// A new session, in no transaction, on the first server that is reached and
+    /// is what is wanted.
+    pub(super) async fn connect(&self) -> Result<Client> {
+        let mut unreached: Vec<Fault> = Vec::new();
+        for wanted in login::wanted(self.settings.target) {
+            for place in 0..self.settings.places.len() {
+                match self.connect_to(place, *wanted).await {
+                    Err(fault) if fault.kind() == Kind::Unreachable => unreached.push(fault),
+                    answer => return answer,
+                }
+            }
+        }
+        Err(none_of(unreached))
+    }
+
+    async fn connect_to(&self, place: usize, wanted: Target) -> Result<Client> {
+        let (first, second) = self.settings.place(place)?.ways();
+        let refused = match self.log_in(Route { place, way: first }, wanted).await {
+            Err(fault) if login::may_be_for_encryption(&fault) => fault,
+            answer => return answer,
+        };
+        let Some(way) = second else { return Err(refused) };
+        match self.log_in(Route { place, way }, wanted).await {
+            Err(fault) if fault.kind() != Kind::NotPermitted => Err(refused),
+            answer => answer,
+        }
+    }
+
+    async fn log_in(&self, route: Route, wanted: Target) -> Result<Client> {
+        let place = self.settings.place(route.place)?;
+        let stream = dial::dial(&self.settings, &self.tls, place, route.way).await?;
+        let session = async {
+            let client = self.login(place).begin(place, stream).await?;
+            login::check(place, &client, wanted).await?;
+            Ok(client)
+        };
+        let client = dial::in_time(&self.settings, place, session).await?;
+        *self.route.lock().await = route;
         Ok(client)
     }
 
@@ -100,10 +189,10 @@ impl Server {
     /// whoever drops it rolls back.
     pub(super) async fn rehearse(&self) -> Result<Client> {
         let client = self.connect().await?;
-        client.batch_execute(BEGIN).await.map_err(|e| fault(&e))?;
+        client.batch_execute(&self.begin).await.map_err(|e| fault(&e))?;
         let is_set_up = self.is_set_up.lock().await;
         match &self.script {
-            Some(script) if !*is_set_up => run(&client, script).await?,
+            Some(script) if !*is_set_up => script::run(&client, script).await?,
             _ => {}
         }
         Ok(client)
@@ -114,155 +203,24 @@ impl Server {
         let mut is_set_up = self.is_set_up.lock().await;
         if let (Some(script), false) = (&self.script, *is_set_up) {
             let client = self.connect().await?;
-            client.batch_execute(BEGIN).await.map_err(|e| fault(&e))?;
-            run(&client, script).await?;
-            client.batch_execute("COMMIT").await.map_err(|e| script_fault(script, &e))?;
+            client.batch_execute(&self.begin).await.map_err(|e| fault(&e))?;
+            script::run(&client, script).await?;
+            let ended = client.batch_execute("COMMIT").await;
+            ended.map_err(|e| script::script_fault(script, &e))?;
         }
         *is_set_up = true;
         Ok(())
     }
-
-    fn no_connection(&self, error: &Error) -> Fault {
-        if error.as_db_error().is_some() {
-            return fault(error).at(&self.url);
-        }
-        let cause = std::error::Error::source(error);
-        let why = cause.map_or_else(|| error.to_string(), |c| c.to_string());
-        if error.to_string() == "invalid configuration" {
-            return Fault::new(Kind::NotPermitted, format!("{}: {why}", self.url))
-                .with_hint("the server asks for a password; put it into the URL");
-        }
-        if error.to_string() == "authentication error" {
-            return Fault::new(Kind::NotPermitted, format!("{}: {why}", self.url))
-                .with_hint("look at user and password in the URL");
-        }
-        self.unreachable(&why)
-    }
-
-    fn unreachable(&self, why: &str) -> Fault {
-        let places = places(&self.config);
-        Fault::new(Kind::Unreachable, format!("no connection to PostgreSQL at {places}: {why}"))
-            .with_hint("is the server running, and are host and port in the URL right?")
-    }
 }
 
-async fn run(client: &Client, script: &Script) -> Result<()> {
-    let run = async {
-        let lock = "SELECT pg_catalog.pg_advisory_xact_lock($1)";
-        client.query_typed(lock, &[(&SET_UP_LOCK, Type::INT8)]).await?;
-        let hand_over = "SELECT pg_catalog.set_config('kiln.script', $1, true)";
-        client.query_typed(hand_over, &[(&script.sql, Type::TEXT)]).await?;
-        client.batch_execute(RUN_SCRIPT).await
-    };
-    run.await.map_err(|e| script_fault(script, &e))
-}
-
-/// What is wrong with the script, and where in it.
-fn script_fault(script: &Script, error: &Error) -> Fault {
-    let fault = fault(error);
-    let place = match line_in(&script.sql, error) {
-        Some(line) => format!("{}:{line}", script.name),
-        None => script.name.clone(),
-    };
-    if fault.kind() != Kind::Item && fault.kind() != Kind::Config {
-        return fault.at(format_args!("set-up script {place}"));
+/// What all servers have said.
+fn none_of(mut faults: Vec<Fault>) -> Fault {
+    let Some(last) = faults.pop() else { return Fault::bug("no server was asked") };
+    if faults.is_empty() {
+        return last;
     }
-    let described = Fault::config(format!("set-up script {place}: {}", fault.message()));
-    let described = match fault.code() {
-        Some(code) => described.with_code(code),
-        None => described,
-    };
-    match fault.code() {
-        Some("0A000" | "2D000") => described.with_hint(
-            "leave out BEGIN, COMMIT and the like: kiln runs the script in one transaction",
-        ),
-        _ => described.with_hint(fault.hint().unwrap_or("mend the script, then try again")),
-    }
-}
-
-/// The line of the script that an error points at, counted from 1. A statement
-/// inside a function of the script has positions of its own and is left out.
-fn line_in(sql: &str, error: &Error) -> Option<usize> {
-    match error.as_db_error()?.position()? {
-        ErrorPosition::Internal { position, query } if query == sql => {
-            let before = usize::try_from(*position).ok()?.saturating_sub(1);
-            Some(1 + sql.chars().take(before).filter(|c| *c == '\n').count())
-        }
-        _ => None,
-    }
-}
-
-/// A password with an `@` of its own would be taken for a host, and shown.
-fn refuse_odd_host(config: &Config) -> Result<()> {
-    let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
-    if config.get_hosts().iter().any(is_odd) {
-        return Err(Fault::config("the URL of the PostgreSQL database has more than one @")
-            .with_hint("write an @ in the password as %40"));
-    }
-    Ok(())
-}
-
-/// The modes that check the server's certificate are unknown to the driver; a
-/// message that says so helps nobody.
-fn refuse_verified(url: &str) -> Result<()> {
-    if url.contains("sslmode=verify") { Err(no_encryption("the URL asks for it")) } else { Ok(()) }
-}
-
-/// Nothing goes in plain text over a network unless the URL says so.
-fn refuse_plain(config: &Config) -> Result<()> {
-    match config.get_ssl_mode() {
-        SslMode::Disable => Ok(()),
-        SslMode::Require => Err(no_encryption("the URL asks for it")),
-        _ if is_here(config) => Ok(()),
-        _ => Err(no_encryption("the server is on another host")),
-    }
-}
-
-fn no_encryption(why: &str) -> Fault {
-    Fault::config(format!("an encrypted connection to PostgreSQL is not there yet, and {why}"))
-        .with_hint("add sslmode=disable to the URL if plain text is what you want")
-}
-
-fn is_here(config: &Config) -> bool {
-    let by_address = config.get_hostaddrs();
-    if !by_address.is_empty() {
-        return by_address.iter().all(IpAddr::is_loopback);
-    }
-    config.get_hosts().iter().all(|host| match host {
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-        }
-        #[cfg(unix)]
-        Host::Unix(_) => true,
-    })
-}
-
-/// The URL, put together from what is no secret in it.
-fn shown(config: &Config) -> String {
-    let mut url = "postgres://".to_owned();
-    if let Some(user) = config.get_user() {
-        let _ = write!(url, "{user}@");
-    }
-    url.push_str(&places(config));
-    if let Some(database) = config.get_dbname() {
-        let _ = write!(url, "/{database}");
-    }
-    url
-}
-
-/// The hosts with their ports.
-fn places(config: &Config) -> String {
-    let ports = config.get_ports();
-    let place = |(i, host): (usize, &Host)| {
-        let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
-        match host {
-            Host::Tcp(name) if name.contains(':') => format!("[{name}]:{port}"),
-            Host::Tcp(name) => format!("{name}:{port}"),
-            #[cfg(unix)]
-            Host::Unix(folder) => format!("{}:{port}", folder.display()),
-        }
-    };
-    config.get_hosts().iter().enumerate().map(place).collect::<Vec<_>>().join(",")
+    let all = faults.iter().chain([&last]).map(Fault::message).collect::<Vec<_>>().join("; ");
+    Fault::new(last.kind(), all).with_hint(last.hint().unwrap_or("are the servers running?"))
 }
 
 #[cfg(test)]
@@ -275,36 +233,20 @@ mod tests {
             ("postgres://ann:canary@127.0.0.1:5433/d", "postgres://ann@127.0.0.1:5433/d"),
             ("postgres://ann:can%40ary?x@localhost/d", "postgres://ann@localhost:5432/d"),
             ("postgres://localhost/d?user=ann&password=canary", "postgres://ann@localhost:5432/d"),
-            ("postgresql:///d?host=/tmp", "postgres:///tmp:5432/d"),
+            ("postgresql:///d?host=/tmp&user=ann", "postgres://ann@/tmp:5432/d"),
         ];
         for (url, expected) in cases {
             assert_eq!(Server::new(url, None).map(|s| s.url).unwrap(), expected, "{url}");
         }
-        for url in [
-            "postgres://ann:can@ary@localhost/d",
-            "postgres://ann:canary@localhost:x/d",
-            "postgres://ann:canary@localhost/d?y=1",
-        ] {
-            let fault = Server::new(url, None).err().unwrap();
-            let told = format!("{fault:?} {:?}", fault.hint());
-            assert!(!told.contains("canary") && !told.contains("ary@"), "{told}");
-        }
     }
 
-    #[test]
-    fn nothing_goes_in_plain_text_unasked() {
-        for url in [
-            "postgres://u@127.0.0.1/d?sslmode=require",
-            "postgres://u@127.0.0.1/d?sslmode=verify-full",
-            "postgres://u@db.example.org/d",
-            "postgres://u@127.0.0.1,db.example.org/d",
-        ] {
-            let fault = Server::new(url, None).err().expect(url);
-            assert_eq!(fault.kind(), Kind::Config, "{url}");
-            assert!(fault.message().contains("encrypted"), "{fault}");
-        }
-        for url in ["postgres://u@db.example.org/d?sslmode=disable", "postgres://u@[::1]/d"] {
-            Server::new(url, None).map(|_| ()).expect(url);
+    #[tokio::test]
+    async fn what_no_server_said_is_told_of_all() {
+        let server = Server::new("postgres://ann@127.0.0.1:1,[::1]:1/d", None).unwrap();
+        let fault = server.connect().await.err().unwrap();
+        assert_eq!((fault.kind(), fault.is_transient()), (Kind::Unreachable, true));
+        for place in ["127.0.0.1:1: ", "[::1]:1: "] {
+            assert!(fault.message().contains(place), "{fault}");
         }
     }
 }

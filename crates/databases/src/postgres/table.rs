@@ -16,7 +16,7 @@ const LONGEST_NAME: usize = 63;
 /// A table as it is.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Its name in quotes.
+    /// Its name with its schema, in quotes where that is needed.
     pub(super) sql: String,
     /// `pg_class.relkind`: r table, p partitioned, f foreign, v view, …
     pub(super) kind: String,
@@ -48,9 +48,18 @@ pub(super) struct Column {
     pub(super) may_update: bool,
 }
 
-const FIND: &str = "SELECT c.oid, c.relkind::text, \
-            pg_catalog.has_table_privilege(c.oid, 'DELETE') \
-     FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+/// The name is given in quotes, and comes back with its schema, so that it means
+/// the same in every session. For a user called like the ledger's schema, a name
+/// without a schema ($2) is looked for beside the ledger, not in it.
+const FIND: &str = "\
+SELECT c.oid, c.relkind::text, pg_catalog.has_table_privilege(c.oid, 'DELETE'),
+       pg_catalog.format('%I.%I', n.nspname, c.relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = CASE WHEN $2 AND current_user = 'kiln' THEN
+    (SELECT found FROM unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS u (s, rank),
+            pg_catalog.to_regclass(pg_catalog.format('%I.', s) || $1) AS found
+     WHERE s <> 'kiln' AND found IS NOT NULL ORDER BY rank LIMIT 1)
+  ELSE pg_catalog.to_regclass($1) END";
 
 /// A domain stands for the type below it.
 const COLUMNS: &str = "\
@@ -105,14 +114,16 @@ impl Table {
             )));
         }
         let sql = quoted_table(name)?;
-        let found = client.query_typed(FIND, &[(&sql, Type::TEXT)]).await.map_err(|e| fault(&e))?;
+        let names =
+            [(&sql as &(dyn ToSql + Sync), Type::TEXT), (&name.schema.is_none(), Type::BOOL)];
+        let found = client.query_typed(FIND, &names).await.map_err(|e| fault(&e))?;
         let Some(found) = found.first() else { return Ok(None) };
         let oid: u32 = found.get(0);
         let oid = [(&oid as &(dyn ToSql + Sync), Type::OID)];
         let columns = client.query_typed(COLUMNS, &oid).await.map_err(|e| fault(&e))?;
         let unique = client.query_typed(UNIQUE, &oid).await.map_err(|e| fault(&e))?;
         Ok(Some(Self {
-            sql,
+            sql: found.get(3),
             kind: found.get(1),
             may_delete: found.get(2),
             columns: columns.iter().map(Column::new).collect(),

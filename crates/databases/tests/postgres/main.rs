@@ -4,9 +4,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod catalog;
+mod certificates;
 mod checks;
+mod encryption;
 mod increments;
 mod ledger;
+mod login;
 mod lost_answers;
 mod modes;
 mod server;
