@@ -101,7 +101,7 @@ fn shop() -> Place {
         ("goods.csv", GOODS),
         ("orders.csv", ORDERS),
     ];
-    texts.map(|(name, text)| place.write(name, text));
+    texts.iter().for_each(|(name, text)| place.write(name, text));
     place
 }
 
