@@ -28,3 +28,10 @@ pub fn crash_point(name: &str) {
         }
     }
 }
+
+/// Whether a [`crash_point`] may kill this process: then each unit should come
+/// by its points after those before it have been settled, so that a test knows
+/// what it will find.
+pub fn is_to_crash() -> bool {
+    cfg!(feature = "failpoints") && std::env::var_os("KILN_CRASH_AT").is_some()
+}

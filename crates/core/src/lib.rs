@@ -41,7 +41,7 @@ mod unit;
 pub use catalog::{Catalog, CatalogSpec, Key};
 pub use cell::{Cell, CellColumn, cells_as_json};
 pub use chunk::{Chunk, ChunkLimits, Items, NoOrigins, Origin, Origins};
-pub use crash::crash_point;
+pub use crash::{crash_point, is_to_crash};
 pub use dead_letter::{DeadLetter, Failure, Stage};
 pub use event::{Event, Events, Observer};
 pub use fault::{Blame, Fault, Kind, Landed};

@@ -1,165 +1,138 @@
 //! Writes of rows that are found by a key, one statement for all rows of a unit
 //! that have different keys.
+//!
+//! Keys that are the same text are the same key; whether others are, only the
+//! database knows. So rows are sent as if none were, in statements that fail if
+//! some are; then the database is asked first.
 
-use kiln_core::{Duplicates, Fault, Mode, Refusal, Result, Rows, Write, crash_point};
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Statement};
+use std::collections::HashMap;
 
-use super::fault::fault;
+use kiln_core::{CellColumn, Duplicates, Fault, Mode, Refusal, Rejection, Result, Rows, Write};
+
+use super::encode::arrays;
 use super::statement::Shape;
-use super::write::{Halfway, Writer, parameters};
-use crate::same_keys::{KeyedTable, SameKeys, Turn, not_found, null_keys, repeated, resolve};
+use super::transaction::Transaction;
+use super::wire::Parameter;
+use super::write::Writer;
+use crate::same_keys::{KeyedTable, SameKeys, Turn, null_keys, repeated, resolve};
 
 /// The statements of a write, and what decides about its rows.
 pub(super) struct ByKey {
-    mode: Mode,
-    on_duplicate: Duplicates,
+    pub(super) mode: Mode,
+    pub(super) on_duplicate: Duplicates,
     /// Which of the columns are the key.
-    keys: Vec<usize>,
-    keyed: KeyedTable,
-    statement: Statement,
+    pub(super) keys: Vec<usize>,
+    pub(super) keyed: KeyedTable,
+    /// Does it, and tells what it did.
+    pub(super) statement: String,
+    /// Does it, or fails.
+    sure: String,
     /// Which rows have the same key; where the mode must know.
-    repeats: Option<Statement>,
+    pub(super) repeats: Option<String>,
 }
 
 impl ByKey {
-    pub(super) async fn prepare(client: &Client, write: &Write, shape: &Shape<'_>) -> Result<Self> {
-        let sql = match write.mode {
+    pub(super) fn new(write: &Write, shape: &Shape<'_>) -> Result<Self> {
+        let statement = match write.mode {
             Mode::Ignore => shape.ignore()?,
             Mode::Update => shape.update()?,
             Mode::Delete => shape.delete()?,
             _ => shape.upsert()?,
         };
-        let prepare = async |sql: &str, columns: usize| {
-            let types = vec![Type::TEXT_ARRAY; columns];
-            client.prepare_typed(sql, &types).await.map_err(|e| fault(&e).at(&write.table))
-        };
-        let repeats = match write.mode.has_duplicates() {
-            true => Some(prepare(&shape.repeats(), shape.keys.len()).await?),
-            false => None,
+        let sure = match write.mode {
+            Mode::Update => shape.update_all()?,
+            _ => statement.clone(),
         };
         Ok(Self {
             mode: write.mode,
             on_duplicate: write.on_duplicate,
             keys: shape.keys.to_vec(),
             keyed: KeyedTable::of(write),
-            statement: prepare(&sql, shape.columns.len()).await?,
-            repeats,
+            statement,
+            sure,
+            repeats: write.mode.has_duplicates().then(|| shape.repeats()),
         })
+    }
+
+    /// The items that no statement is needed for: those whose key is NULL, and
+    /// those whose key is plainly not the first one where that is an error.
+    pub(super) fn refuse(&self, rows: &Rows) -> Result<Vec<Rejection>> {
+        let mut rejections = null_keys(&self.keyed, rows, &self.keys)?;
+        if self.mode.has_duplicates() && self.on_duplicate == Duplicates::Reject {
+            let repeats = self.plainly_same(rows)?.repeats();
+            rejections.extend(repeated(&self.keyed, rows, &repeats));
+        }
+        Ok(rejections)
+    }
+
+    /// Rows whose keys are the same text.
+    pub(super) fn plainly_same(&self, rows: &Rows) -> Result<SameKeys> {
+        let columns = self.keys.iter().map(|key| CellColumn::new(rows.batch.column(*key).as_ref()));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let mut firsts: HashMap<String, usize> = HashMap::with_capacity(rows.len());
+        let mut repeats = Vec::new();
+        for row in 0..rows.len() {
+            let texts: Vec<String> = columns.iter().map(|c| c.cell(row).to_string()).collect();
+            // No text can look like the end of one and the start of the next.
+            let key = texts.join("\0");
+            match firsts.get(&key) {
+                Some(first) => repeats.push((row, *first)),
+                None => drop(firsts.insert(key, row)),
+            }
+        }
+        Ok(SameKeys::new(rows.len(), repeats))
+    }
+
+    /// Whether a failure of this class may only mean that the database knows
+    /// more of the keys than their texts tell.
+    pub(super) fn may_be_mistaken(&self, code: &str) -> bool {
+        match self.mode {
+            Mode::Upsert => code == "21000",
+            Mode::Update => code == "22012",
+            _ => false,
+        }
+    }
+
+    /// Rows as they are to be written, and those that are passed over.
+    pub(super) fn turns(
+        &self,
+        rows: &Rows,
+        same: &SameKeys,
+    ) -> Result<(Vec<Turn>, Vec<usize>), Refusal> {
+        resolve(rows, same, self.on_duplicate, &self.keys)
     }
 }
 
 impl Writer {
-    /// Refuses the items that no statement is needed for: those whose key is
-    /// NULL, and those whose key is not the first one where that is an error.
-    pub(super) async fn refuse_keys(
+    /// Adds the rows to the transaction, if it is true that keys with different
+    /// texts are different; gives the numbers of those that are passed over.
+    pub(super) fn put_by_key(
         &self,
-        client: &Client,
         write: &ByKey,
         rows: &Rows,
-    ) -> Result<(), Refusal> {
-        Refusal::unless_none(null_keys(&write.keyed, rows, &write.keys)?)?;
-        if write.on_duplicate != Duplicates::Reject {
-            return Ok(());
-        }
-        self.check_rows(rows)?;
-        let repeats = self.same_keys(client, write, rows).await?.repeats();
-        Refusal::unless_none(repeated(&write.keyed, rows, &repeats))
-    }
-
-    /// Writes the rows; gives the numbers of those that were passed over.
-    pub(super) async fn write_by_key(
-        &self,
-        client: &Client,
-        write: &ByKey,
-        rows: &Rows,
-        halfway: &mut Halfway,
+        transaction: &mut Transaction,
     ) -> Result<Vec<usize>, Refusal> {
-        let passed = match write.mode {
-            Mode::Ignore => self.ignore(client, write, rows).await?,
-            Mode::Delete => {
-                self.run(client, &write.statement, &parameters(&rows.batch)?, rows).await?;
-                Vec::new()
-            }
-            _ => {
-                let same = self.same_keys(client, write, rows).await?;
-                let (turns, passed) = resolve(rows, &same, write.on_duplicate, &write.keys)?;
-                self.take_turns(client, write, rows, &turns).await?;
-                passed
-            }
-        };
-        if halfway.passed_by(rows.len()) {
-            crash_point("write");
+        if write.mode == Mode::Delete {
+            transaction.run(self.step(), &write.sure, &self.parameters(rows)?)?;
+            return Ok(Vec::new());
+        }
+        let (turns, passed) = write.turns(rows, &write.plainly_same(rows)?)?;
+        for turn in turns {
+            let values = arrays(&turn.batch, self.columns.iter())?;
+            transaction.run(self.step(), &write.sure, &values)?;
         }
         Ok(passed)
     }
 
-    async fn take_turns(
-        &self,
-        client: &Client,
-        write: &ByKey,
-        rows: &Rows,
-        turns: &[Turn],
-    ) -> Result<(), Refusal> {
-        let mut missing = Vec::new();
-        for turn in turns {
-            let values = parameters(&turn.batch)?;
-            let unfound = self.run(client, &write.statement, &values, rows).await?;
-            let items = unfound.iter().filter_map(|row| turn.items.get(numbered(row.get(0))));
-            missing.extend(items.flatten().copied());
-        }
-        Refusal::unless_none(not_found(&write.keyed, missing))
+    /// All columns of the rows.
+    pub(super) fn parameters(&self, rows: &Rows) -> Result<Vec<Parameter>> {
+        arrays(&rows.batch, self.columns.iter())
     }
 
-    async fn ignore(
-        &self,
-        client: &Client,
-        write: &ByKey,
-        rows: &Rows,
-    ) -> Result<Vec<usize>, Refusal> {
-        let answer = self.run(client, &write.statement, &parameters(&rows.batch)?, rows).await?;
-        let Some(row) = answer.first() else { return Ok(Vec::new()) };
-        let (made, passed): (i64, Vec<i64>) = (row.get(0), row.get(1));
-        if made.unsigned_abs() as usize + passed.len() == rows.len() {
-            return Ok(passed.into_iter().map(numbered).collect());
-        }
-        // A trigger, or digits that the column does not keep.
-        Err(Fault::item("the table changes the key of a new row, so it can't be told from others")
-            .with_code("key_changed")
-            .at(write.keyed.table())
-            .into())
-    }
-
-    async fn same_keys(
-        &self,
-        client: &Client,
-        write: &ByKey,
-        rows: &Rows,
-    ) -> Result<SameKeys, Refusal> {
-        let (Some(repeats), 2..) = (&write.repeats, rows.len()) else {
-            return Ok(SameKeys::new(rows.len(), []));
-        };
+    /// The key's columns of the rows.
+    pub(super) fn key_parameters(&self, write: &ByKey, rows: &Rows) -> Result<Vec<Parameter>> {
         let keys = rows.batch.project(&write.keys);
         let keys = keys.map_err(|e| Fault::bug(format!("a unit's rows have no key: {e}")))?;
-        let found = self.run(client, repeats, &parameters(&keys)?, rows).await?;
-        let pair = |row: &Row| (numbered(row.get(0)), numbered(row.get(1)));
-        Ok(SameKeys::new(rows.len(), found.iter().map(pair)))
+        arrays(&keys, write.keys.iter().map(|key| &self.columns[*key]))
     }
-
-    async fn run(
-        &self,
-        client: &Client,
-        statement: &Statement,
-        values: &[Vec<Option<String>>],
-        rows: &Rows,
-    ) -> Result<Vec<Row>, Refusal> {
-        let values: Vec<&(dyn ToSql + Sync)> =
-            values.iter().map(|v| v as &(dyn ToSql + Sync)).collect();
-        client.query(statement, &values).await.map_err(|e| self.refusal(&e, rows))
-    }
-}
-
-/// The place of a row that the server counts from 1.
-fn numbered(number: i64) -> usize {
-    usize::try_from(number - 1).unwrap_or(usize::MAX)
 }

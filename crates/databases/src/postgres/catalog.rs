@@ -14,11 +14,11 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
 use super::encode::check_value;
+use super::encode::texts;
 use super::fault::fault;
 use super::server::Server;
 use super::table::{Column, Table, no_column, no_table};
 use super::types::Family;
-use super::write::parameters;
 use crate::names::{quoted, quoted_list};
 
 /// How often a creation that met another one in a deadlock is tried.
@@ -86,7 +86,7 @@ impl Catalog for PostgresCatalog {
         };
         let mut answers = open.plan.check(rows)?;
         let good: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
-        let values = parameters(rows)?;
+        let values = texts(rows)?;
         for (row, answer) in good.iter().zip(open.find_or_create(&values, &good).await?) {
             answers[*row] = Some(answer);
         }

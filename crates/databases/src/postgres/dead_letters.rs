@@ -5,16 +5,16 @@
 //! texts NUL becomes `\x00`.
 
 use std::borrow::Cow;
-use std::pin::pin;
 
-use bytes::Bytes;
-use futures_util::SinkExt;
+use bytes::BytesMut;
 use kiln_core::{Cell, DeadLetter, Fault, LaneKey, Origin, Result, Stage};
-use tokio_postgres::{Client, Error, Row, Statement};
+use tokio_postgres::Row;
 
-use super::encode::push_copy;
+use super::encode::{CopyRows, push_line};
+use super::transaction::{Step, Transaction};
+use super::wire::copy_data;
 
-pub(super) const COPY: &str = "\
+const COPY: &str = "\
 COPY kiln.dead_letters (run, step, ordinal, source, line, key, byte_offset, raw, escaped,
      stage, code, constraint_name, column_name, message, tries) FROM STDIN";
 
@@ -23,24 +23,21 @@ pub(super) const COLUMNS: &str = "ordinal, source, line, key, byte_offset, raw, 
      code, constraint_name, column_name, message, tries, \
      to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
 
-/// Writes dead letters in the transaction at hand.
-pub(super) async fn write(
-    client: &Client,
-    statement: &Statement,
+/// Adds dead letters to the transaction.
+pub(super) fn put(
+    transaction: &mut Transaction,
     key: &LaneKey,
     dead_letters: &[DeadLetter],
-) -> Result<(), Error> {
-    let mut lines = String::new();
+) -> Result<()> {
+    let mut messages = BytesMut::new();
     for dead_letter in dead_letters {
-        push(&mut lines, key, dead_letter);
+        copy_data(&mut messages, |out| push(out, key, dead_letter));
     }
-    let mut sink = pin!(client.copy_in::<_, Bytes>(statement).await?);
-    sink.feed(Bytes::from(lines)).await?;
-    sink.finish().await?;
-    Ok(())
+    let rows = CopyRows { is_binary: false, messages, half: 0 };
+    transaction.copy(Step::DeadLetters, COPY, &rows, None)
 }
 
-fn push(lines: &mut String, key: &LaneKey, dead_letter: &DeadLetter) {
+fn push(out: &mut BytesMut, key: &LaneKey, dead_letter: &DeadLetter) {
     let DeadLetter { ordinal, origin, stage, code, constraint, column, message, tries, at: _ } =
         dead_letter;
     let raw = escaped(&origin.raw);
@@ -64,11 +61,7 @@ fn push(lines: &mut String, key: &LaneKey, dead_letter: &DeadLetter) {
         Cell::Text(&message),
         Cell::UInt(u64::from(*tries)),
     ];
-    for (i, cell) in cells.into_iter().enumerate() {
-        lines.push_str(if i > 0 { "\t" } else { "" });
-        push_copy(lines, cell);
-    }
-    lines.push('\n');
+    push_line(out, cells.into_iter());
 }
 
 fn number(value: Option<u64>) -> Cell<'static> {

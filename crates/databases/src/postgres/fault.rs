@@ -2,19 +2,17 @@
 
 use std::error::Error as _;
 
-use kiln_core::{Fault, Kind};
+use kiln_core::{Fault, Kind, Landed};
 use tokio_postgres::Error;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::DbError;
+
+use super::wire::{self, ServerError};
 
 /// The fault behind an error.
 pub(super) fn fault(error: &Error) -> Fault {
     match error.as_db_error() {
-        Some(db) => of_server(db),
-        None if is_lost(error) => Fault::new(
-            Kind::Unreachable,
-            format!("the connection to PostgreSQL is lost: {}", plain(error)),
-        )
-        .with_hint("is the server still running? its log tells why it hung up"),
+        Some(db) => of_server(&db.into()),
+        None if is_lost(error) => lost(&plain(error)),
         None => Fault::bug(format!("a message to PostgreSQL went wrong: {}", plain(error))),
     }
 }
@@ -22,7 +20,11 @@ pub(super) fn fault(error: &Error) -> Fault {
 /// The fault behind an error on a statement of kiln's own, whose data no item
 /// answers for.
 pub(super) fn own_fault(error: &Error) -> Fault {
-    let fault = fault(error);
+    no_items(fault(error))
+}
+
+/// A fault on a statement of kiln's own.
+pub(super) fn no_items(fault: Fault) -> Fault {
     if fault.kind() != Kind::Item {
         return fault;
     }
@@ -38,23 +40,47 @@ pub(super) fn is_absent(error: &Error) -> bool {
 /// Whether an answer to COMMIT leaves open what became of the transaction: an
 /// error of the server's own means that it rolled back, unless the server was
 /// going away.
-pub(super) fn leaves_open(error: &Error) -> bool {
-    let Some(db) = error.as_db_error() else { return true };
-    let code = db.code().code();
-    is_fatal(db) || code.starts_with("08") || code == "40003"
+pub(super) fn leaves_open(error: &ServerError) -> bool {
+    error.is_fatal() || error.code.starts_with("08") || error.code == "40003"
 }
 
-/// Whether the session is over after this error.
-pub(super) fn ends_session(error: &Error) -> bool {
-    match error.as_db_error() {
-        Some(db) => is_fatal(db),
-        None => is_lost(error),
+/// The fault of a session that is over: what it was asked last may be done or
+/// not. Whoever asks again learns what is the matter for good.
+pub(super) fn session_over(error: &wire::Error) -> Fault {
+    let fault = match error {
+        wire::Error::Server(error) => of_server(error),
+        wire::Error::Lost(error) => lost(&error.to_string()),
+        wire::Error::Silent(patience) => Fault::new(
+            Kind::Unreachable,
+            format!("PostgreSQL says nothing for {} s: taken for gone", patience.as_secs()),
+        )
+        .with_hint("answer_timeout=SECONDS in the URL says how long a statement may take"),
+        wire::Error::Login(why) => return login(why),
+        wire::Error::Protocol(what) => {
+            return Fault::bug(format!("a message to or from PostgreSQL makes no sense: {what}"))
+                .with_landed(Landed::Unknown);
+        }
+    };
+    fault.with_landed(Landed::Unknown).transient(true)
+}
+
+/// The fault of a session that could not begin.
+pub(super) fn no_session(error: &wire::Error) -> Fault {
+    match error {
+        wire::Error::Server(error) => of_server(error),
+        wire::Error::Login(why) => login(why),
+        _ => session_over(error).with_landed(Landed::No),
     }
 }
 
-fn is_fatal(db: &DbError) -> bool {
-    matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
-        || matches!(db.code().code(), "57P01" | "57P02" | "57P03" | "25P03" | "57P05")
+fn login(why: &str) -> Fault {
+    Fault::new(Kind::NotPermitted, format!("PostgreSQL can't be logged in to: {why}"))
+        .with_hint("look at user and password in the URL")
+}
+
+fn lost(why: &str) -> Fault {
+    Fault::new(Kind::Unreachable, format!("the connection to PostgreSQL is lost: {why}"))
+        .with_hint("is the server still running? its log tells why it hung up")
 }
 
 fn is_lost(error: &Error) -> bool {
@@ -71,18 +97,33 @@ fn plain(error: &Error) -> String {
     }
 }
 
-/// The server's DETAIL holds data, and so does the error's own text: only the
-/// message goes on.
-fn of_server(db: &DbError) -> Fault {
-    let code = db.code().code();
-    let mut fault = Fault::new(class_kind(code), db.message()).with_code(code);
-    if let Some(constraint) = db.constraint() {
+impl From<&DbError> for ServerError {
+    fn from(db: &DbError) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self {
+            severity: db.severity().to_owned(),
+            code: db.code().code().to_owned(),
+            message: db.message().to_owned(),
+            hint: owned(db.hint()),
+            context: owned(db.where_()),
+            column: owned(db.column()),
+            constraint: owned(db.constraint()),
+        }
+    }
+}
+
+/// The fault behind an error of the server's. Its DETAIL holds data, and so does
+/// the error's own text: only the message goes on.
+pub(super) fn of_server(error: &ServerError) -> Fault {
+    let ServerError { code, message, hint, column, constraint, .. } = error;
+    let mut fault = Fault::new(class_kind(code), message).with_code(code);
+    if let Some(constraint) = constraint {
         fault = fault.with_constraint(constraint);
     }
-    if let Some(column) = db.column() {
+    if let Some(column) = column {
         fault = fault.with_column(column);
     }
-    match db.hint().or(own_hint(code)) {
+    match hint.as_deref().or(own_hint(code)) {
         Some(hint) => fault.with_hint(hint),
         None => fault,
     }

@@ -1,248 +1,427 @@
 //! A lane: units of work, one transaction each, on a connection of its own.
+//!
+//! A unit is sent whole, up to its COMMIT, and the next one behind it before
+//! the answer to the first. If a unit is refused, those behind it refuse
+//! themselves: their transactions begin in one that has failed, or find the
+//! mark where it was.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Claim, Counts, Fault, Kind, Landed, Lane, LaneKey, Refusal, Result, Settled, Unit, crash_point,
+    Counts, Fault, Kind, Landed, Lane, LaneKey, Refusal, Rejection, Result, Rows, Settled, Unit,
+    crash_point, is_to_crash,
 };
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Statement};
 
-use super::fault::{ends_session, fault, leaves_open, own_fault};
-use super::write::{Halfway, Writer};
-use super::{BEGIN, dead_letters};
+use super::ask::{Dialogue, Failure, blamed, send};
+use super::fault::{leaves_open, of_server, session_over};
+use super::session::Beginning;
+use super::transaction::{Step, Transaction};
+use super::wire::{self, Answers, Connection, Request, ServerError, Status};
+use super::write::{Halfway, How, Writer};
+use super::{dead_letters, diagnose, mark};
 use crate::written::{Order, Written};
 
-/// The mark moves only from where the unit begins, and only at the lane's own
-/// epoch: fence, order and lock in one.
-const MARK: &str = "\
-UPDATE kiln.marks
-SET done = $6, place_ordinal = $7, place = $8, state = $9, read = read + $10,
-    processed = processed + $11, filtered = filtered + $12, duplicate = duplicate + $13,
-    failed = failed + $14, at = clock_timestamp()
-WHERE run = $1 AND step = $2 AND lane = $3 AND epoch = $4 AND done = $5";
+/// Units on their way before the first is answered: while the server commits
+/// one, the next arrives.
+const WINDOW: usize = 2;
 
-const MARK_TYPES: [Type; 14] = [
-    Type::TEXT,
-    Type::TEXT,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::TEXT,
-    Type::BYTEA,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-    Type::INT8,
-];
+/// What a guard fails with.
+const DIVISION_BY_ZERO: &str = "22012";
 
-/// Commits units in [`submit`](Lane::submit) and keeps the answer for
-/// [`settle`](Lane::settle).
-///
-/// A lane does not reconnect: once its connection is gone, or a transaction was
-/// left in the middle, every unit is answered with a transient
-/// [`Settled::Unknown`], so that the lane is opened again and the mark tells.
+/// A lane does not reconnect: once its connection is gone every unit is answered
+/// with a transient [`Settled::Unknown`], so that the lane is opened again and
+/// the mark tells.
 pub(super) struct PostgresLane {
-    client: Client,
+    /// None while a unit is dealt with, and once it is lost.
+    connection: Option<Connection>,
+    beginning: Beginning,
     key: LaneKey,
     writers: Vec<Writer>,
     order: Order,
-    mark: Statement,
-    dead_letters: Statement,
-    /// No transaction is open, and the connection is there.
-    usable: bool,
-    answer: Option<Settled>,
+    queue: VecDeque<Turn>,
+}
+
+/// A unit that was submitted and is not settled.
+enum Turn {
+    /// On its way, up to its COMMIT.
+    Sent(Sent),
+    /// To be dealt with once those before it are settled.
+    Waiting(Arc<Unit>),
+    Settled(Settled),
+}
+
+struct Sent {
+    unit: Arc<Unit>,
+    /// What each statement of it is for.
+    steps: Vec<Step>,
+    counts: Counts,
+}
+
+/// What the answers to a unit mean for it.
+enum Verdict {
+    Committed,
+    /// Nobody knows what COMMIT did.
+    Open(Fault),
+    Refused(Refusal),
+    /// Keys with different texts are the same key, or a row was not found.
+    Mistaken,
 }
 
 impl PostgresLane {
-    pub(super) async fn new(
-        client: Client,
+    pub(super) fn new(
+        connection: Connection,
+        beginning: Beginning,
         key: LaneKey,
         writers: Vec<Writer>,
         order: Order,
-    ) -> Result<Self> {
-        let mark = client.prepare_typed(MARK, &MARK_TYPES).await.map_err(|e| own_fault(&e))?;
-        let dead_letters = client.prepare(dead_letters::COPY).await.map_err(|e| own_fault(&e))?;
-        Ok(Self { client, key, writers, order, mark, dead_letters, usable: true, answer: None })
+    ) -> Self {
+        let queue = VecDeque::new();
+        Self { connection: Some(connection), beginning, key, writers, order, queue }
     }
 
-    async fn commit(&mut self, unit: &Unit) -> Settled {
-        if !self.usable || self.client.is_closed() {
-            let lost = "the lane's connection to PostgreSQL is lost";
-            return Settled::Unknown(Fault::new(Kind::Unreachable, lost));
-        }
-        crash_point("begin");
-        self.usable = false;
-        let counts = match self.fill(unit).await {
-            Ok(counts) => counts,
-            Err(refusal) => {
-                // COMMIT of a failed transaction would be answered without an
-                // error. A COPY that the server refuses before the first row
-                // takes the driver's connection with it; then ROLLBACK fails,
-                // and the server rolls back by itself.
-                self.usable = self.client.batch_execute("ROLLBACK").await.is_ok();
-                // Rows that another runner has written already are no item's fault.
-                let fenced = if self.usable { self.fenced().await } else { None };
-                return Settled::Refused(fenced.map_or(refusal, Refusal::from));
-            }
-        };
-        crash_point("commit");
-        match self.client.batch_execute("COMMIT").await {
-            Ok(()) => {
-                crash_point("committed");
-                self.usable = true;
-                Settled::Committed(counts)
-            }
-            Err(error) if leaves_open(&error) => {
-                Settled::Unknown(fault(&error).with_landed(Landed::Unknown).transient(true))
-            }
-            Err(error) => {
-                self.usable = !ends_session(&error);
-                Settled::Refused(fault(&error).into())
-            }
-        }
+    /// Whether the next unit may be sent though others are on their way. A test
+    /// that ends the process at a unit means those before it to be settled.
+    fn may_send_ahead(&self) -> bool {
+        !is_to_crash()
+            && !self.writers.iter().any(Writer::asks)
+            && self.queue.iter().all(|turn| matches!(turn, Turn::Sent(_)))
     }
 
-    /// Everything of the unit, in a transaction that is left open.
-    async fn fill(&self, unit: &Unit) -> Result<Counts, Refusal> {
+    /// The unit's whole transaction, if the server need not be asked.
+    fn transaction(&self, unit: &Unit) -> Result<(Transaction, Counts), Refusal> {
+        self.refuse_early(unit)?;
+        let mut transaction = self.beginning.transaction()?;
+        let mut halfway = Halfway::of(unit.writes.iter().map(Rows::len).sum());
+        halfway.pass(0, &mut transaction);
+        let mut written = Written::new(&self.order);
+        for i in self.order.first.iter().chain(&self.order.then) {
+            let rows = &unit.writes[*i];
+            let passed = self.writers[*i].put(rows, &mut transaction, &mut halfway)?;
+            written.add(rows, &passed);
+        }
+        let duplicates = written.nothing_of(&unit.items).len() as u64;
+        let counts = unit.counts().with_duplicates(duplicates);
+        self.put_end(&mut transaction, unit, &counts)?;
+        Ok((transaction, counts))
+    }
+
+    fn refuse_early(&self, unit: &Unit) -> Result<(), Refusal> {
         if unit.writes.len() != self.writers.len() {
             return Err(Fault::bug("a unit has other writes than its lane").into());
         }
-        self.client.batch_execute(BEGIN).await.map_err(|e| own_fault(&e))?;
-        let mut halfway = Halfway::of(unit.writes.iter().map(kiln_core::Rows::len).sum());
-        if halfway.passed_by(0) {
-            crash_point("write");
-        }
-        let duplicates = self.write(unit, &mut halfway).await?;
-        let counts = unit.counts().with_duplicates(duplicates);
-        if !unit.dead_letters.is_empty() {
-            dead_letters::write(&self.client, &self.dead_letters, &self.key, &unit.dead_letters)
-                .await
-                .map_err(|e| own_fault(&e))?;
-        }
-        self.move_mark(unit, &counts).await?;
-        crash_point("mark");
-        Ok(counts)
-    }
-
-    /// The rows of all writes; gives how many items had nothing written.
-    async fn write(&self, unit: &Unit, halfway: &mut Halfway) -> Result<u64, Refusal> {
+        let mut rejections: Vec<Rejection> = Vec::new();
         for (writer, rows) in self.writers.iter().zip(&unit.writes) {
-            writer.refuse_early(&self.client, rows).await?;
+            rejections.extend(writer.refuse_early(rows)?);
         }
-        let mut written = Written::new(&self.order);
-        for i in &self.order.first {
-            let rows = &unit.writes[*i];
-            let passed = self.writers[*i].write(&self.client, rows, halfway).await?;
-            written.add(rows, &passed);
-        }
-        let known = written.nothing_of(&unit.items);
-        for i in &self.order.then {
-            let rows = unit.writes[*i].without(&known)?;
-            self.writers[*i].write(&self.client, &rows, halfway).await?;
-            written.add(&rows, &[]);
-        }
-        Ok(written.nothing_of(&unit.items).len() as u64)
+        rejections.sort_by_key(|r| r.ordinal);
+        rejections.dedup_by_key(|r| r.ordinal);
+        Refusal::unless_none(rejections)
     }
 
-    async fn move_mark(&self, unit: &Unit, counts: &Counts) -> Result<()> {
-        let numbers = [
-            u64::from(self.key.lane),
-            self.key.epoch,
-            unit.span.from,
-            unit.span.to,
-            unit.end.position.ordinal,
-            counts.read,
-            counts.processed,
-            counts.filtered,
-            counts.duplicate,
-            counts.failed,
-        ]
-        .map(|n| n as i64);
-        let [lane, epoch, from, to, ordinal, read, processed, filtered, duplicate, failed] =
-            numbers;
-        let (run, step) = (&self.key.run.0, &self.key.step);
-        let (place, state) = (&unit.end.position.place, unit.end.state.as_deref());
-        let moved = self
-            .client
-            .execute(
-                &self.mark,
-                &[
-                    run, step, &lane, &epoch, &from, &to, &ordinal, place, &state, &read,
-                    &processed, &filtered, &duplicate, &failed,
-                ],
-            )
-            .await
-            .map_err(|e| own_fault(&e))?;
-        if moved == 1 { Ok(()) } else { Err(self.why_not_moved(unit).await) }
+    /// What follows the rows: dead letters, the mark, COMMIT.
+    fn put_end(&self, transaction: &mut Transaction, unit: &Unit, counts: &Counts) -> Result<()> {
+        if !unit.dead_letters.is_empty() {
+            dead_letters::put(transaction, &self.key, &unit.dead_letters)?;
+        }
+        mark::put(transaction, &self.key, unit, counts)?;
+        transaction.point("mark");
+        transaction.point("commit");
+        transaction.commit()
     }
 
-    async fn why_not_moved(&self, unit: &Unit) -> Fault {
-        match self.look().await {
-            Err(fault) => fault,
-            Ok(done) => {
-                let (from, to) = (unit.span.from, unit.span.to);
-                Fault::bug(format!("the unit ({from}, {to}] does not follow the mark at {done}"))
+    /// Deals with a unit while no other is on its way.
+    async fn commit(&mut self, unit: Arc<Unit>) -> Settled {
+        let Some(mut connection) = self.connection.take() else { return lost() };
+        crash_point("begin");
+        let asks = self.writers.iter().any(Writer::asks);
+        let sent = match self.transaction(&unit) {
+            Err(refusal) => return self.refuse(connection, refusal, false).await,
+            Ok(_) if asks => self.ask_and_send(&mut connection, &unit).await,
+            Ok((transaction, counts)) => {
+                send_all(&mut connection, transaction, &unit, counts).await
+            }
+        };
+        self.conclude(connection, sent, !asks).await
+    }
+
+    /// The unit's transaction, statement by statement where the server has to
+    /// be asked, up to its COMMIT.
+    async fn ask_and_send(
+        &self,
+        connection: &mut Connection,
+        unit: &Arc<Unit>,
+    ) -> Result<Sent, Failure> {
+        let begun = self.beginning.transaction()?;
+        let dialogue = Dialogue::new(connection, &self.writers, unit, begun);
+        let (counts, mut rest) = dialogue.write(&self.order).await?;
+        self.put_end(&mut rest, unit, &counts)?;
+        send_all(connection, rest, unit, counts).await
+    }
+
+    /// The answer to a unit that was sent to its end, if it was. What was sent
+    /// in good faith that keys are different is done again if they are not.
+    async fn conclude(
+        &mut self,
+        mut connection: Connection,
+        sent: Result<Sent, Failure>,
+        in_good_faith: bool,
+    ) -> Settled {
+        let mut sent = sent;
+        let mut in_good_faith = in_good_faith;
+        loop {
+            let unit = match sent {
+                Err(Failure::Over(error)) => return over(&error),
+                Err(Failure::Refused(refusal)) => {
+                    return self.refuse(connection, refusal, true).await;
+                }
+                Ok(sent) => match connection.answers().await {
+                    Err(error) => return over(&error),
+                    Ok(answers) => match self.judge(&sent, &answers, in_good_faith) {
+                        Verdict::Committed => {
+                            crash_point("committed");
+                            self.connection = Some(connection);
+                            return Settled::Committed(sent.counts);
+                        }
+                        Verdict::Open(fault) => return Settled::Unknown(fault),
+                        Verdict::Refused(refusal) => {
+                            let is_open = answers.status != Status::Idle;
+                            return self.refuse(connection, refusal, is_open).await;
+                        }
+                        Verdict::Mistaken => sent.unit,
+                    },
+                },
+            };
+            let ended = async {
+                self.drain(&mut connection, Turn::again).await?;
+                roll_back(&mut connection).await
+            };
+            if let Err(error) = ended.await {
+                return over(&error);
+            }
+            in_good_faith = false;
+            sent = self.ask_and_send(&mut connection, &unit).await;
+        }
+    }
+
+    /// What the answers to a unit mean.
+    fn judge(&self, sent: &Sent, answers: &Answers, in_good_faith: bool) -> Verdict {
+        let Some(error) = &answers.error else {
+            let tag = answers.done.last().map(|answer| answer.tag.as_str());
+            if tag == Some("COMMIT") && answers.done.len() == sent.steps.len() {
+                return Verdict::Committed;
+            }
+            let undone = "the server did not answer COMMIT with COMMIT: nothing is committed";
+            return Verdict::Refused(Fault::new(Kind::Busy, undone).into());
+        };
+        let step = sent.steps.get(answers.done.len()).copied().unwrap_or(Step::Commit);
+        if step == Step::Commit && leaves_open(error) {
+            return Verdict::Open(of_server(error).with_landed(Landed::Unknown).transient(true));
+        }
+        if in_good_faith && self.may_be_mistaken(step, error) {
+            return Verdict::Mistaken;
+        }
+        Verdict::Refused(match step {
+            Step::Mark if error.code == DIVISION_BY_ZERO => unmoved(&sent.unit).into(),
+            _ => blamed(step, error, &self.writers, &sent.unit),
+        })
+    }
+
+    fn may_be_mistaken(&self, step: Step, error: &ServerError) -> bool {
+        let Step::Write(number) = step else { return false };
+        match self.writers.get(number).map(|writer| &writer.how) {
+            Some(How::ByKey(write)) => write.may_be_mistaken(&error.code),
+            _ => false,
+        }
+    }
+
+    /// Refuses a unit: takes the answers to those behind it, which refused
+    /// themselves, and ends the transaction if one `is_open`.
+    async fn refuse(
+        &mut self,
+        mut connection: Connection,
+        refusal: Refusal,
+        is_open: bool,
+    ) -> Settled {
+        let ended = async {
+            let behind = self.drain(&mut connection, Turn::refused).await?;
+            if is_open || behind {
+                roll_back(&mut connection).await?;
+            }
+            self.look(&mut connection).await
+        };
+        match ended.await {
+            Err(error) => over(&error),
+            Ok(found) => {
+                self.connection = Some(connection);
+                Settled::Refused(in_light_of(found, refusal))
             }
         }
     }
 
-    /// The fault of a lane that was taken over, if it was.
-    async fn fenced(&self) -> Option<Fault> {
-        self.look().await.err().filter(|fault| fault.kind() == Kind::Fenced)
+    /// Reads the answers to all units on their way, and makes of each what
+    /// becomes of it; whether there were any.
+    async fn drain(
+        &mut self,
+        connection: &mut Connection,
+        becomes: fn(Sent) -> Turn,
+    ) -> Result<bool, wire::Error> {
+        let mut any = false;
+        for turn in &mut self.queue {
+            if !matches!(turn, Turn::Sent(_)) {
+                continue;
+            }
+            let answers = connection.answers().await?;
+            any = true;
+            let Turn::Sent(sent) = std::mem::replace(turn, Turn::Settled(lost())) else { continue };
+            *turn = match answers.done.last() {
+                // That would break the lane's promise; whoever reads it is told.
+                Some(answer) if answer.tag == "COMMIT" => {
+                    Turn::Settled(Settled::Committed(sent.counts))
+                }
+                _ => becomes(sent),
+            };
+        }
+        Ok(any)
     }
 
-    /// How far the mark is; an error if it is another lane's.
-    async fn look(&self) -> Result<u64> {
-        let LaneKey { run, step, lane, epoch } = &self.key;
-        let mark = self
-            .client
-            .query_typed(
-                "SELECT epoch, done FROM kiln.marks WHERE run = $1 AND step = $2 AND lane = $3",
-                &[(&run.0, Type::TEXT), (step, Type::TEXT), (&i64::from(*lane), Type::INT8)],
-            )
-            .await
-            .map_err(|e| own_fault(&e))?;
-        let [row] = mark.as_slice() else {
-            return Err(Fault::bug(format!("the mark of run {run}, step {step} is gone")));
-        };
-        let [theirs, done] = [0, 1].map(|i| row.get::<_, i64>(i).unsigned_abs());
-        if theirs == *epoch {
-            Ok(done)
-        } else {
-            Err(Claim { run: run.clone(), epoch: *epoch }.fenced())
-        }
+    /// How far the mark is; a fault if it is another lane's.
+    async fn look(&self, connection: &mut Connection) -> Result<Result<u64>, wire::Error> {
+        let mut request = Request::default();
+        request.run(mark::LOOK, &mark::place(&self.key))?;
+        connection.send(request.end()).await?;
+        let mut answers = connection.answers().await?;
+        Ok(match answers.error {
+            Some(error) => Err(of_server(&error)),
+            None => {
+                let rows = answers.done.pop().map(|answer| answer.rows).unwrap_or_default();
+                mark::read(&self.key, &rows)
+            }
+        })
     }
+}
+
+impl Turn {
+    fn again(sent: Sent) -> Self {
+        Self::Waiting(sent.unit)
+    }
+
+    fn refused(_: Sent) -> Self {
+        let fault = Fault::new(Kind::Busy, "a unit before it was refused");
+        Self::Settled(Settled::Refused(fault.into()))
+    }
+}
+
+/// Sends the rest of a unit, up to its COMMIT.
+async fn send_all(
+    connection: &mut Connection,
+    transaction: Transaction,
+    unit: &Arc<Unit>,
+    counts: Counts,
+) -> Result<Sent, Failure> {
+    let (bytes, steps, points) = transaction.end();
+    send(connection, bytes, &points).await.map_err(Failure::Over)?;
+    Ok(Sent { unit: Arc::clone(unit), steps, counts })
+}
+
+pub(super) async fn roll_back(connection: &mut Connection) -> Result<(), wire::Error> {
+    let mut request = Request::default();
+    request.run("ROLLBACK", &[])?;
+    connection.send(request.end()).await?;
+    connection.answers().await.map(drop)
+}
+
+/// The refusal in the light of the mark: rows that another runner has written
+/// already are no item's fault.
+fn in_light_of(mark: Result<u64>, refusal: Refusal) -> Refusal {
+    match mark {
+        Err(fault) if fault.kind() == Kind::Fenced => fault.into(),
+        Ok(done) if refusal.fault.kind() == Kind::Bug => {
+            Refusal { fault: refusal.fault.at(format_args!("mark at {done}")), ..refusal }
+        }
+        _ => refusal,
+    }
+}
+
+fn unmoved(unit: &Unit) -> Fault {
+    let (from, to) = (unit.span.from, unit.span.to);
+    Fault::bug(format!("the unit ({from}, {to}] does not follow the lane's mark"))
+}
+
+fn over(error: &wire::Error) -> Settled {
+    let fault = session_over(error);
+    tracing::debug!(%fault, "it is not known whether a unit is committed");
+    Settled::Unknown(fault)
+}
+
+fn lost() -> Settled {
+    let lost = Fault::new(Kind::Unreachable, "the lane's connection to PostgreSQL is lost");
+    Settled::Unknown(lost.with_landed(Landed::Unknown))
 }
 
 #[async_trait]
 impl Lane for PostgresLane {
+    fn window(&self) -> usize {
+        WINDOW
+    }
+
     async fn submit(&mut self, unit: Arc<Unit>) {
-        let answer = self.commit(&unit).await;
-        if let Settled::Unknown(fault) = &answer {
-            tracing::debug!(%fault, "it is not known whether a unit is committed");
+        let ready = match self.may_send_ahead() {
+            true => self.transaction(&unit).ok(),
+            false => None,
+        };
+        let (Some((transaction, counts)), Some(connection)) = (ready, &mut self.connection) else {
+            self.queue.push_back(Turn::Waiting(unit));
+            return;
+        };
+        let (bytes, steps, _) = transaction.end();
+        self.queue.push_back(Turn::Sent(Sent { unit, steps, counts }));
+        // What is wrong, whoever reads the answer learns.
+        if let Err(error) = connection.send(bytes).await {
+            tracing::debug!(?error, "a unit was not sent");
         }
-        self.answer = Some(answer);
     }
 
     async fn settle(&mut self) -> Settled {
-        self.answer
-            .take()
-            .unwrap_or_else(|| Settled::Unknown(Fault::bug("no unit was submitted to the lane")))
+        match self.queue.front() {
+            None => Settled::Unknown(Fault::bug("no unit was submitted to the lane")),
+            Some(Turn::Sent(_)) => {
+                let Some(connection) = &mut self.connection else {
+                    self.queue.pop_front();
+                    return lost();
+                };
+                // Whoever drops this future here can come again.
+                connection.wait_for_answers().await;
+                match (self.queue.pop_front(), self.connection.take()) {
+                    (Some(Turn::Sent(sent)), Some(connection)) => {
+                        self.conclude(connection, Ok(sent), true).await
+                    }
+                    _ => lost(),
+                }
+            }
+            Some(_) => match self.queue.pop_front() {
+                Some(Turn::Waiting(unit)) => self.commit(unit).await,
+                Some(Turn::Settled(settled)) => settled,
+                _ => lost(),
+            },
+        }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_parameter_of_the_mark_has_a_type() {
-        let highest = (1..).take_while(|n| MARK.contains(&format!("${n}"))).count();
-        assert_eq!(MARK_TYPES.len(), highest);
+    async fn diagnose(&mut self, unit: &Unit) -> Result<Option<Vec<Rejection>>> {
+        let Some(mut connection) = self.connection.take() else { return Ok(None) };
+        let named = diagnose::diagnose(&mut connection, self.beginning, &self.writers, unit).await;
+        match named {
+            // Whoever sends a part next is told that the session is over.
+            Err(Failure::Over(_)) => Ok(None),
+            Err(Failure::Refused(Refusal { fault, .. })) => {
+                self.connection = Some(connection);
+                if fault.is_transient() { Ok(None) } else { Err(fault) }
+            }
+            Ok(named) => {
+                self.connection = Some(connection);
+                Ok(named)
+            }
+        }
     }
 }

@@ -3,29 +3,39 @@
 //! A unit of work is one transaction on the lane's own connection: the rows by
 //! `COPY`, or in one statement for all of them where they are found by a key
 //! (`INSERT … ON CONFLICT`, `UPDATE`, `DELETE` from arrays), dead letters by
-//! `COPY`, and last the guarded update of the mark. The ledger is the schema
-//! `kiln` of the same database (`ledger.sql`).
+//! `COPY`, and last the guarded update of the mark. All of it is sent at once,
+//! and the next unit before the answer comes: `transaction` puts it together,
+//! `wire` speaks to the server, `lane` makes sense of the answers. Only where
+//! the database alone knows what is to be done is it asked in between (`ask`).
+//! The ledger is the schema `kiln` of the same database (`ledger.sql`).
 //!
 //! What a session could carry over (time zone, date style) is set inside each
-//! transaction; besides prepared statements of a lane nothing rests on the
-//! session.
+//! transaction, and statements are prepared when they are run: nothing rests on
+//! the session.
 
+mod ask;
+mod binary;
 mod by_key;
 mod catalog;
 mod check;
 mod dead_letters;
+mod diagnose;
 mod encode;
 mod fault;
 mod lane;
 mod ledger;
+mod mark;
 mod order;
 mod pages;
 mod server;
+mod session;
 mod sink;
 mod source;
 mod statement;
 mod table;
+mod transaction;
 mod types;
+mod wire;
 mod write;
 
 use std::fmt;

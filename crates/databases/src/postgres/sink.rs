@@ -16,6 +16,7 @@ use super::fault::{fault, own_fault};
 use super::lane::PostgresLane;
 use super::ledger::{check_ledger, prepare_ledger};
 use super::server::Server;
+use super::session::look_at;
 use super::table::Table;
 use super::write::Writer;
 use crate::written::Order;
@@ -112,12 +113,16 @@ impl Sink for PostgresSink {
         let client = self.server.connect().await?;
         prepare_ledger(&client).await?;
         let mut writers = Vec::with_capacity(writes.len());
-        for write in writes {
-            writers.push(Writer::prepare(&client, write, items).await?);
+        for (number, write) in writes.iter().enumerate() {
+            writers.push(Writer::new(&client, number, write, items).await?);
+        }
+        let (mut connection, beginning) = self.server.session().await?;
+        for writer in &writers {
+            look_at(&mut connection, writer).await?;
         }
         let mark = take_over(&client, key).await?;
-        let lane = PostgresLane::new(client, key.clone(), writers, Order::of(writes)).await?;
-        Ok((Box::new(lane), mark))
+        let order = Order::of(writes);
+        Ok((Box::new(PostgresLane::new(connection, beginning, key.clone(), writers, order)), mark))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The statements of writes.
 //!
-//! Rows come as one array of text for each column, so that a statement has as
+//! Rows come as one array for each column, of its type or of text, so that a statement has as
 //! many parameters as the table has columns, however many rows there are. Keys
 //! are sorted before they are locked: two writers lock rows in the same order.
 
-use kiln_core::Result;
+use kiln_core::{Mode, Result};
 
 use super::table::Column;
 use super::types::Family;
@@ -27,6 +27,10 @@ impl Shape<'_> {
 
     /// Adds rows up by key, and to what is there.
     pub(super) fn add(&self) -> Result<String> {
+        self.add_from(&self.arrays(0..self.columns.len(), ""))
+    }
+
+    fn add_from(&self, source: &str) -> Result<String> {
         let (names, key) = (self.names()?, self.key()?);
         let values = list(0..names.len(), |i| match self.keys.contains(&i) {
             true => self.comparable(i),
@@ -36,26 +40,28 @@ impl Shape<'_> {
         let changes =
             list(self.others(), |i| format!("{0} = coalesce(t.{0}, 0) + excluded.{0}", names[i]));
         Ok(format!(
-            "INSERT INTO {} AS t ({}) SELECT {values} FROM {} \
+            "INSERT INTO {} AS t ({}) SELECT {values} FROM {source} \
              GROUP BY {positions} ORDER BY {positions} \
              ON CONFLICT ({key}) DO UPDATE SET {changes}",
             self.table,
             names.join(", "),
-            self.arrays(0..names.len(), ""),
         ))
     }
 
     /// Makes rows or changes them; no two may have the same key.
     pub(super) fn upsert(&self) -> Result<String> {
+        self.upsert_from(&self.arrays(0..self.columns.len(), ""))
+    }
+
+    fn upsert_from(&self, source: &str) -> Result<String> {
         let (names, key) = (self.names()?, self.key()?);
         let values = list(0..names.len(), |i| self.comparable(i));
         let changes = list(self.others(), |i| format!("{0} = excluded.{0}", names[i]));
         Ok(format!(
-            "INSERT INTO {} AS t ({}) SELECT {values} FROM {} ORDER BY {} \
+            "INSERT INTO {} AS t ({}) SELECT {values} FROM {source} ORDER BY {} \
              ON CONFLICT ({key}) DO UPDATE SET {changes}",
             self.table,
             names.join(", "),
-            self.arrays(0..names.len(), ""),
             self.positions(),
         ))
     }
@@ -78,7 +84,7 @@ impl Shape<'_> {
                         AND row_number() OVER (PARTITION BY {partition} ORDER BY u.o) = 1 AS is_made \
                       FROM u LEFT JOIN made ON {same}) \
              SELECT (SELECT count(*) FROM made), \
-                    coalesce(array_agg(o ORDER BY o) FILTER (WHERE NOT is_made), '{{}}') FROM seen",
+                    string_agg(o::text, ',' ORDER BY o) FILTER (WHERE NOT is_made) FROM seen",
             typed = self.typed(),
             table = self.table,
             names = names.join(", "),
@@ -89,6 +95,15 @@ impl Shape<'_> {
     /// Changes rows; no two may have the same key. Gives the numbers, from 1,
     /// of those that found none.
     pub(super) fn update(&self) -> Result<String> {
+        self.update_giving("u.o", "ORDER BY u.o")
+    }
+
+    /// The same, but divides by zero if a row found none.
+    pub(super) fn update_all(&self) -> Result<String> {
+        self.update_giving("1 / (count(*) = 0)::int", "")
+    }
+
+    fn update_giving(&self, given: &str, order: &str) -> Result<String> {
         let names = self.names()?;
         let changes = list(self.others(), |i| format!("{} = u.c{i}", names[i]));
         let same = joined(self.keys.iter().copied(), |i| format!("t.{} = u.c{i}", names[i]));
@@ -96,7 +111,8 @@ impl Shape<'_> {
         Ok(format!(
             "WITH u AS ({} ORDER BY {sorted}), \
              done AS (UPDATE {} AS t SET {changes} FROM u WHERE {same} RETURNING u.o) \
-             SELECT u.o FROM u WHERE NOT EXISTS (SELECT FROM done WHERE done.o = u.o) ORDER BY u.o",
+             SELECT {given} FROM u \
+             WHERE NOT EXISTS (SELECT FROM done WHERE done.o = u.o) {order}",
             self.typed(),
             self.table,
         ))
@@ -123,6 +139,30 @@ impl Shape<'_> {
              WHERE o <> first",
             self.arrays(self.keys.iter().copied(), "WITH ORDINALITY"),
         )
+    }
+
+    /// Writes rows of texts that `source` gives, each column `i` as `c{i}`, and
+    /// tells nothing of what it did: for rows that are tried.
+    pub(super) fn trial(&self, mode: Mode, source: &str) -> Result<String> {
+        let (names, key) = (self.names()?, self.key()?);
+        let values = list(0..names.len(), |i| self.comparable(i));
+        let typed = list(0..names.len(), |i| format!("{} AS c{i}", self.comparable(i)));
+        let same = joined(self.keys.iter().copied(), |i| format!("t.{} = u.c{i}", names[i]));
+        let sorted = list(self.keys.iter().copied(), |i| format!("c{i}"));
+        let rows = format!("(SELECT {typed} FROM {source} ORDER BY {sorted}) AS u");
+        let (table, columns) = (self.table, names.join(", "));
+        let insert = format!("INSERT INTO {table} AS t ({columns}) SELECT {values} FROM {source}");
+        Ok(match mode {
+            Mode::Insert => insert,
+            Mode::Ignore => format!("{insert} ON CONFLICT ({key}) DO NOTHING"),
+            Mode::Upsert => self.upsert_from(source)?,
+            Mode::Increment => self.add_from(source)?,
+            Mode::Update => {
+                let changes = list(self.others(), |i| format!("{} = u.c{i}", names[i]));
+                format!("UPDATE {table} AS t SET {changes} FROM {rows} WHERE {same}")
+            }
+            Mode::Delete => format!("DELETE FROM {table} AS t USING {rows} WHERE {same}"),
+        })
     }
 
     /// The rows, typed, each column `i` as `c{i}` and their numbers as `o`.

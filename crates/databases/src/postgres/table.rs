@@ -5,6 +5,7 @@ use kiln_core::{Fault, Result, TableName, Write, WriteColumn};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::binary::Binary;
 use super::fault::fault;
 use super::types::Family;
 use crate::fit::ItemType;
@@ -38,6 +39,8 @@ pub(super) struct Column {
     /// equal.
     pub(super) collation: String,
     pub(super) family: Family,
+    /// How its values are written in the binary format, where they can be.
+    pub(super) binary: Option<Binary>,
     pub(super) not_null: bool,
     /// It gets a value by itself: a default, an identity, an expression.
     pub(super) by_itself: bool,
@@ -81,7 +84,8 @@ SELECT a.attname::text,
        pg_catalog.has_column_privilege($1, a.attnum, 'INSERT'),
        pg_catalog.has_column_privilege($1, a.attnum, 'UPDATE'),
        CASE WHEN a.attcollation IN (0, d.typcollation) THEN ''
-            ELSE pg_catalog.format(' COLLATE %I.%I', s.nspname, l.collname) END
+            ELSE pg_catalog.format(' COLLATE %I.%I', s.nspname, l.collname) END,
+       b.type
 FROM pg_catalog.pg_attribute a
 JOIN base b ON b.attnum = a.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd'
@@ -187,6 +191,18 @@ impl Column {
             may_insert: row.get(10),
             may_update: row.get(11),
             collation: row.get(12),
+            binary: Binary::of(row.get(13)),
+        }
+    }
+
+    /// Whether items of this type may hold values that the column does not keep
+    /// and the server would not refuse, or not be able to read.
+    pub(super) fn may_misfit(&self, item: &DataType) -> bool {
+        match (ItemType::of(item), self.family) {
+            (Some(ItemType::Text | ItemType::Date | ItemType::Timestamp(_)), _) => true,
+            (Some(ItemType::Decimal(_, own)), Family::Numeric(Some(kept))) => i32::from(own) > kept,
+            (Some(ItemType::Int), Family::Numeric(Some(kept))) => kept < 0,
+            _ => false,
         }
     }
 }

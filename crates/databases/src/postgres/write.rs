@@ -1,51 +1,54 @@
-//! One write of a step, prepared: `COPY` for new rows, one statement for all
-//! rows of a unit in the other modes.
-
-use std::pin::pin;
+//! One write of a step: `COPY` for new rows, one statement for all rows of a
+//! unit in the other modes.
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
-use bytes::Bytes;
-use futures_util::SinkExt;
-use kiln_core::{CellColumn, Check, Fault, Kind, Mode, Refusal, Result, Rows, Write, crash_point};
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Statement};
+use kiln_core::{CellColumn, Check, Fault, Kind, Mode, Refusal, Rejection, Result, Rows, Write};
+use tokio_postgres::Client;
 
 use super::by_key::ByKey;
 use super::check::check_write;
-use super::encode::{check_value, parameter, push_copy};
-use super::fault::fault;
+use super::encode::{CopyRows, arrays, check_value};
+use super::fault::of_server;
 use super::statement::Shape;
 use super::table::{Column, Table, no_table};
+use super::transaction::{Step, Transaction};
+use super::wire::ServerError;
 use crate::same_keys::{KeyedTable, null_keys};
 use crate::sums::sum_by_key;
 
-/// Bytes of rows sent at a time.
-const BUFFER: usize = 256 << 10;
-
-/// A write, ready to be done on the connection that prepared it.
+/// A write, as a lane does it again and again.
 pub(super) struct Writer {
+    /// Which of the unit's writes it is.
+    number: usize,
     /// As people write it.
-    table: String,
+    pub(super) table: String,
+    /// In quotes.
+    pub(super) sql: String,
     /// The table's name alone, as the server says it in the context of an
     /// error.
     relation: String,
-    columns: Vec<Column>,
-    how: How,
+    pub(super) columns: Vec<Column>,
+    pub(super) how: How,
 }
 
-enum How {
-    Copy(Statement),
-    Add { statement: Statement, keys: usize, keyed: KeyedTable },
+pub(super) enum How {
+    Copy { binary: String, text: String },
+    Add { statement: String, keys: usize, keyed: KeyedTable },
     ByKey(ByKey),
 }
 
 impl Writer {
-    /// Looks the table up and prepares the write.
+    /// Looks the table up.
     ///
     /// # Errors
     /// The first thing that [`check_write`] finds wrong.
-    pub(super) async fn prepare(client: &Client, write: &Write, items: &Schema) -> Result<Self> {
+    pub(super) async fn new(
+        client: &Client,
+        number: usize,
+        write: &Write,
+        items: &Schema,
+    ) -> Result<Self> {
         let table = Table::find(client, &write.table).await?;
         let wrong = |check: Check| check.result.err();
         if let Some(fault) = check_write(table.as_ref(), write, items).into_iter().find_map(wrong) {
@@ -60,50 +63,92 @@ impl Writer {
             .filter_map(|key| columns.iter().position(|c| c.name == *key))
             .collect();
         let shape = Shape { table: &table.sql, columns: &columns, keys: &keys };
-        let how = How::prepare(client, write, &shape).await?;
-        let (table, relation) = (write.table.to_string(), write.table.name.clone());
-        Ok(Self { table, relation, columns, how })
+        let how = How::new(write, &shape)?;
+        let (name, relation) = (write.table.to_string(), write.table.name.clone());
+        Ok(Self { number, table: name, sql: table.sql, relation, columns, how })
     }
 
-    /// Refuses items that are at fault whatever is in the table.
-    pub(super) async fn refuse_early(&self, client: &Client, rows: &Rows) -> Result<(), Refusal> {
-        self.same_columns(&rows.batch)?;
+    /// A statement that is looked at before the first row comes.
+    pub(super) fn statement(&self) -> &str {
         match &self.how {
-            How::Copy(_) => Ok(()),
-            How::Add { keys, keyed, .. } => {
-                let keys: Vec<usize> = (0..*keys).collect();
-                Refusal::unless_none(null_keys(keyed, rows, &keys)?)
-            }
-            How::ByKey(write) => self.refuse_keys(client, write, rows).await,
+            How::Copy { binary, .. } => binary,
+            How::Add { statement, .. } => statement,
+            How::ByKey(write) => &write.statement,
         }
     }
 
-    /// Writes the rows in the transaction at hand; gives the numbers of those
-    /// that were passed over.
-    pub(super) async fn write(
+    /// The items that are at fault whatever is in the table.
+    pub(super) fn refuse_early(&self, rows: &Rows) -> Result<Vec<Rejection>> {
+        self.same_columns(&rows.batch)?;
+        let mut rejections = self.misfits(rows)?;
+        match &self.how {
+            How::Copy { .. } => {}
+            How::Add { keyed, .. } => rejections.extend(null_keys(keyed, rows, &self.keys())?),
+            How::ByKey(write) => rejections.extend(write.refuse(rows)?),
+        }
+        Ok(rejections)
+    }
+
+    /// Whether the server has to be asked while the rows are written: else they
+    /// can be sent with all that follows.
+    pub(super) fn asks(&self) -> bool {
+        self.mode() == Mode::Ignore
+    }
+
+    /// Adds the rows to the transaction; gives the numbers of those that are
+    /// passed over.
+    pub(super) fn put(
         &self,
-        client: &Client,
         rows: &Rows,
+        transaction: &mut Transaction,
         halfway: &mut Halfway,
     ) -> Result<Vec<usize>, Refusal> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         match &self.how {
-            How::Copy(statement) => {
-                self.copy(client, statement, rows, halfway).await?;
-                Ok(Vec::new())
+            How::Copy { binary, text } => {
+                let half = halfway.passed_within(rows.len());
+                let copied = CopyRows::of(&rows.batch, &self.columns, half.unwrap_or_default())?;
+                let sql = if copied.is_binary { binary } else { text };
+                transaction.copy(self.step(), sql, &copied, half.map(|_| "write"))?;
+                return Ok(Vec::new());
             }
             How::Add { statement, keys, .. } => {
-                self.check_rows(rows)?;
-                self.add(client, statement, rows, *keys, halfway).await?;
-                Ok(Vec::new())
+                // What the item takes for two keys may be one for the database
+                // (`'a'` and `'A'` in a citext), so it adds up again.
+                let sums = sum_by_key(rows, *keys)?;
+                transaction.run(self.step(), statement, &arrays(&sums, self.columns.iter())?)?;
             }
             How::ByKey(write) => {
-                self.check_rows(rows)?;
-                self.write_by_key(client, write, rows, halfway).await
+                let passed = self.put_by_key(write, rows, transaction)?;
+                halfway.pass(rows.len(), transaction);
+                return Ok(passed);
             }
         }
+        halfway.pass(rows.len(), transaction);
+        Ok(Vec::new())
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        match &self.how {
+            How::Copy { .. } => Mode::Insert,
+            How::Add { .. } => Mode::Increment,
+            How::ByKey(write) => write.mode,
+        }
+    }
+
+    /// Which of the columns are the key.
+    pub(super) fn keys(&self) -> Vec<usize> {
+        match &self.how {
+            How::Copy { .. } => Vec::new(),
+            How::Add { keys, .. } => (0..*keys).collect(),
+            How::ByKey(write) => write.keys.clone(),
+        }
+    }
+
+    pub(super) fn step(&self) -> Step {
+        Step::Write(self.number)
     }
 
     fn same_columns(&self, batch: &RecordBatch) -> Result<()> {
@@ -117,93 +162,32 @@ impl Writer {
         )))
     }
 
-    async fn copy(
-        &self,
-        client: &Client,
-        statement: &Statement,
-        rows: &Rows,
-        halfway: &mut Halfway,
-    ) -> Result<(), Refusal> {
-        let columns = CellColumn::of(&rows.batch)?;
-        let server = |e: Error| self.refusal(&e, rows);
-        let sink = client.copy_in::<_, Bytes>(statement).await.map_err(server)?;
-        let mut sink = pin!(sink);
-        let mut lines = String::with_capacity(BUFFER + BUFFER / 4);
-        for row in 0..rows.len() {
-            self.check_row(&columns, row, rows)?;
-            for (i, column) in columns.iter().enumerate() {
-                if i > 0 {
-                    lines.push('\t');
+    /// The items with a value that its column would not keep.
+    pub(super) fn misfits(&self, rows: &Rows) -> Result<Vec<Rejection>> {
+        let mut rejections = Vec::new();
+        for (array, column) in rows.batch.columns().iter().zip(&self.columns) {
+            if !column.may_misfit(array.data_type()) {
+                continue;
+            }
+            let cells = CellColumn::new(array.as_ref())?;
+            for (row, ordinal) in rows.ordinals.iter().enumerate() {
+                if let Err(fault) = check_value(cells.cell(row), column) {
+                    let fault = fault.at(format_args!("{}.{}", self.table, column.name));
+                    rejections.push(Rejection { ordinal: *ordinal, fault });
                 }
-                push_copy(&mut lines, column.cell(row));
-            }
-            lines.push('\n');
-            let is_half = halfway.passed_by(1);
-            if is_half || lines.len() >= BUFFER {
-                let full = std::mem::replace(&mut lines, String::with_capacity(BUFFER));
-                sink.feed(Bytes::from(full)).await.map_err(server)?;
-            }
-            if is_half {
-                sink.flush().await.map_err(server)?;
-                crash_point("write");
             }
         }
-        sink.feed(Bytes::from(lines)).await.map_err(server)?;
-        let copied = sink.finish().await.map_err(server)?;
-        // A trigger may drop a row on purpose; then the server counts less.
-        tracing::trace!(table = %self.table, copied, "rows copied");
-        Ok(())
-    }
-
-    /// Adds up in the unit first: one row a key. What the item takes for two
-    /// keys may be one for the database (`'a'` and `'A'` in a citext), so it
-    /// adds up again.
-    async fn add(
-        &self,
-        client: &Client,
-        statement: &Statement,
-        rows: &Rows,
-        keys: usize,
-        halfway: &mut Halfway,
-    ) -> Result<(), Refusal> {
-        let sums = sum_by_key(rows, keys)?;
-        let values = parameters(&sums)?;
-        let values: Vec<&(dyn ToSql + Sync)> =
-            values.iter().map(|v| v as &(dyn ToSql + Sync)).collect();
-        client.execute(statement, &values).await.map_err(|e| self.refusal(&e, rows))?;
-        if halfway.passed_by(rows.len()) {
-            crash_point("write");
-        }
-        Ok(())
-    }
-
-    pub(super) fn check_rows(&self, rows: &Rows) -> Result<(), Refusal> {
-        let columns = CellColumn::of(&rows.batch)?;
-        (0..rows.len()).try_for_each(|row| self.check_row(&columns, row, rows))
-    }
-
-    fn check_row(
-        &self,
-        columns: &[CellColumn<'_>],
-        row: usize,
-        rows: &Rows,
-    ) -> Result<(), Refusal> {
-        columns.iter().zip(&self.columns).try_for_each(|(cells, column)| {
-            check_value(cells.cell(row), column).map_err(|fault| {
-                let fault = fault.at(format_args!("{}.{}", self.table, column.name));
-                Refusal::of(Some(rows.ordinals[row]), fault)
-            })
-        })
+        Ok(rejections)
     }
 
     /// The fault of a failed statement, with the item and the column where the
     /// server names them.
-    pub(super) fn refusal(&self, error: &Error, rows: &Rows) -> Refusal {
-        let mut fault = fault(error);
+    pub(super) fn refusal(&self, error: &ServerError, rows: &Rows) -> Refusal {
+        let mut fault = of_server(error);
         if fault.kind() == Kind::Unreachable {
             return fault.into();
         }
-        let context = error.as_db_error().and_then(|db| db.where_());
+        let context = error.context.as_deref();
         let place = context.and_then(|c| place_in(c, &self.relation, &self.columns));
         let column = fault.column().map(str::to_owned).or(place.and_then(|p| p.column.cloned()));
         fault = match column {
@@ -216,28 +200,20 @@ impl Writer {
 }
 
 impl How {
-    async fn prepare(client: &Client, write: &Write, shape: &Shape<'_>) -> Result<Self> {
-        let prepare = async |sql: String, types: &[Type]| {
-            client.prepare_typed(&sql, types).await.map_err(|e| fault(&e).at(&write.table))
-        };
+    fn new(write: &Write, shape: &Shape<'_>) -> Result<Self> {
         Ok(match write.mode {
-            Mode::Insert => Self::Copy(prepare(shape.copy()?, &[]).await?),
+            Mode::Insert => {
+                let text = shape.copy()?;
+                Self::Copy { binary: format!("{text} (FORMAT binary)"), text }
+            }
             Mode::Increment => Self::Add {
-                statement: prepare(shape.add()?, &vec![Type::TEXT_ARRAY; shape.columns.len()])
-                    .await?,
+                statement: shape.add()?,
                 keys: shape.keys.len(),
                 keyed: KeyedTable::of(write),
             },
-            _ => Self::ByKey(ByKey::prepare(client, write, shape).await?),
+            _ => Self::ByKey(ByKey::new(write, shape)?),
         })
     }
-}
-
-/// The columns of a batch as arrays of text.
-pub(super) fn parameters(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
-    let columns = CellColumn::of(batch)?;
-    let texts = |c: &CellColumn<'_>| (0..batch.num_rows()).map(|r| parameter(c.cell(r))).collect();
-    Ok(columns.iter().map(texts).collect())
 }
 
 /// Where in a COPY an error happened.
@@ -274,18 +250,18 @@ impl Halfway {
         Self { left: Some(rows.div_ceil(2)) }
     }
 
-    /// So many more rows are written; true once, when half of all are.
-    pub(super) fn passed_by(&mut self, rows: usize) -> bool {
-        match self.left {
-            Some(left) if left <= rows => {
-                self.left = None;
-                true
-            }
-            Some(left) => {
-                self.left = Some(left - rows);
-                false
-            }
-            None => false,
+    /// So many more rows are written: tells once behind how many of them half
+    /// of all are.
+    pub(super) fn passed_within(&mut self, rows: usize) -> Option<usize> {
+        let left = self.left?;
+        self.left = left.checked_sub(rows).filter(|left| *left > 0);
+        self.left.is_none().then_some(left)
+    }
+
+    /// So many more rows are written at once.
+    pub(super) fn pass(&mut self, rows: usize, transaction: &mut Transaction) {
+        if self.passed_within(rows).is_some() {
+            transaction.point("write");
         }
     }
 }
@@ -302,6 +278,7 @@ mod tests {
             cast: "integer".into(),
             collation: String::new(),
             family: Family::Int,
+            binary: None,
             not_null: false,
             by_itself: false,
             only_by_itself: false,
@@ -336,7 +313,9 @@ mod tests {
     #[test]
     fn half_is_passed_once() {
         let mut halfway = Halfway::of(5);
-        assert_eq!([1; 6].map(|n| halfway.passed_by(n)), [false, false, true, false, false, false]);
-        assert!(Halfway::of(4).passed_by(9));
+        let passed = [1; 6].map(|n| halfway.passed_within(n));
+        assert_eq!(passed, [None, None, Some(1), None, None, None]);
+        assert_eq!(Halfway::of(4).passed_within(9), Some(2));
+        assert_eq!(Halfway::of(0).passed_within(0), Some(0));
     }
 }

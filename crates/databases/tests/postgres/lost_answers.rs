@@ -9,15 +9,34 @@ use kiln_core::{Landed, Mode};
 
 use super::*;
 
-/// A way to the server that is cut at the first COMMIT once it is armed.
-struct Way {
+/// A way to the server that comes to its end once it is armed.
+pub(crate) struct Way {
     armed: Arc<AtomicBool>,
-    url: String,
+    pub(crate) url: String,
+}
+
+/// What becomes of the way.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// It is cut at the first COMMIT, which still gets there.
+    Delivers,
+    /// It is cut at the first COMMIT.
+    Loses,
+    /// Nothing gets there any more, and nobody is told.
+    IsDark,
 }
 
 impl Way {
-    /// To the server of `url`; the COMMIT still gets there if `delivers`.
-    fn new(url: &str, delivers: bool) -> Self {
+    pub(crate) fn into_the_dark(url: &str) -> Self {
+        Self::new(url, End::IsDark)
+    }
+
+    pub(crate) fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// To the server of `url`.
+    fn new(url: &str, end: End) -> Self {
         let (user, place) = url.rsplit_once('@').expect("a URL with a user");
         let (server, database) = place.split_once('/').expect("a URL with a database");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -31,20 +50,23 @@ impl Way {
                     (server.try_clone().unwrap(), client.try_clone().unwrap());
                 thread::spawn(move || std::io::copy(&mut answers, &mut back));
                 let cut = Arc::clone(&cut);
-                thread::spawn(move || forward(client, server, &cut, delivers));
+                thread::spawn(move || forward(client, server, &cut, end));
             }
         });
         Self { armed, url: format!("{user}@127.0.0.1:{port}/{database}") }
     }
 }
 
-fn forward(mut client: TcpStream, mut server: TcpStream, cut: &AtomicBool, delivers: bool) {
+fn forward(mut client: TcpStream, mut server: TcpStream, cut: &AtomicBool, end: End) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n @ 1..) = client.read(&mut buffer) {
+        if end == End::IsDark && cut.load(Ordering::SeqCst) {
+            continue;
+        }
         let is_commit = buffer[..n].windows(7).any(|w| w == b"COMMIT\0");
-        if is_commit && cut.swap(false, Ordering::SeqCst) {
+        if end != End::IsDark && is_commit && cut.swap(false, Ordering::SeqCst) {
             client.shutdown(Shutdown::Both).unwrap();
-            if delivers {
+            if end == End::Delivers {
                 server.write_all(&buffer[..n]).unwrap();
             }
             let _ = server.shutdown(Shutdown::Write);
@@ -59,7 +81,8 @@ fn forward(mut client: TcpStream, mut server: TcpStream, cut: &AtomicBool, deliv
 
 async fn lose_the_answer(delivers: bool) {
     let (server, _) = shop("CREATE TABLE t (id bigint PRIMARY KEY, n bigint)").await;
-    let way = Way::new(&server.url, delivers);
+    let end = if delivers { End::Delivers } else { End::Loses };
+    let way = Way::new(&server.url, end);
     let database = connect(&way.url, None).await.unwrap();
     let rows = |id| batch(vec![("id", ints([1])), ("n", ints([id]))]);
     let writes = [write("t", Mode::Increment, &["id", "n"], &["id"])];
@@ -67,7 +90,7 @@ async fn lose_the_answer(delivers: bool) {
     let (mut lane, _) = open(&database, &key("r", 1), &writes, &items).await;
     commit(&mut lane, &unit(0, vec![rows(1)])).await;
 
-    way.armed.store(true, Ordering::SeqCst);
+    way.arm();
     match settle(&mut lane, &unit(1, vec![rows(10)])).await {
         Settled::Unknown(fault) => {
             assert!(fault.is_transient(), "{fault:?}");

@@ -6,7 +6,9 @@
 mod catalog;
 mod certificates;
 mod checks;
+mod diagnose;
 mod encryption;
+mod in_flight;
 mod increments;
 mod ledger;
 mod login;
