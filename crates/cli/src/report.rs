@@ -45,7 +45,7 @@ pub(crate) fn json(report: Option<&Report>, problem: Option<&Problem>, context: 
         "items_filtered": counts.filtered,
         "items_duplicate": counts.duplicate,
         "items_failed": counts.failed,
-        "steps": report.map(|r| r.steps.iter().map(step).collect::<Value>()).unwrap_or_default(),
+        "steps": report.iter().flat_map(|r| &r.steps).map(step).collect::<Value>(),
         "failed_items": failed,
         "processing_time_seconds": milliseconds(seconds),
         "items_per_second": per_second(context.items_now, seconds),

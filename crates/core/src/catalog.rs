@@ -34,7 +34,8 @@ pub struct CatalogSpec {
     /// The columns by which a row is found. A unique constraint over them
     /// exists: it is what makes creation idempotent.
     pub on: Vec<String>,
-    /// The columns filled in a new row, `on` among them.
+    /// The columns filled in a new row, `on` among them; empty where rows are
+    /// only found.
     pub create: Vec<String>,
 }
 

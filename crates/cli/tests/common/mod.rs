@@ -196,6 +196,7 @@ pub fn steady() -> insta::internals::SettingsBindDropGuard {
         (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z", "[moment]"),
         (r"process \d+ on \S+", "process [pid] on [host]"),
         (r"time       .*", "time       [time]"),
+        (r"  \d+(\.\d)? s\n", "  [time]\n"),
         (r"memory     .*", "memory     [memory]"),
         (r"/\S*/kiln ", "kiln "),
     ] {

@@ -220,7 +220,9 @@ impl Plan {
         let columns = spec.create.iter().map(column).collect::<Result<Vec<_>>>()?;
         check_spec(spec, &table, key)?;
         let place = |name: &String| spec.create.iter().position(|c| c == name);
-        let positions = spec.on.iter().map(place).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        // Without `create` nothing is asked for but all that is there.
+        let asked = if spec.create.is_empty() { &[][..] } else { &spec.on };
+        let positions = asked.iter().map(place).collect::<Option<Vec<_>>>().ok_or_else(|| {
             Fault::config(format!("match on {}: create must name the columns of on", spec.table))
         })?;
         Ok(Self {
@@ -270,13 +272,16 @@ impl Plan {
     }
 }
 
-/// What makes creation possible, and idempotent.
+/// What makes finding certain, and creation possible and idempotent.
 fn check_spec(spec: &CatalogSpec, table: &Table, key: &Column) -> Result<()> {
     let CatalogSpec { table: name, on, create, .. } = spec;
     if !table.is_unique(on) {
         let on = on.join(", ");
         return Err(Fault::config(format!("{name} has no unique constraint over {on}"))
             .with_hint(format!("CREATE UNIQUE INDEX ON {name} ({on})")));
+    }
+    if create.is_empty() {
+        return Ok(()); // Rows are found, and none is made.
     }
     if !create.contains(&key.name) && !key.by_itself {
         let key = &key.name;
