@@ -12,7 +12,7 @@
 //!
 //! * [`TestTarget`] is what a suite needs of a target, [`notes`] the tables and
 //!   the units that it writes, [`stock`] those with keys that come again.
-//! * [`sqlite`] and [`postgres`] give a database that is gone when the test
+//! * [`sqlite`], [`postgres`] and [`mysql`] give a database that is gone when the test
 //!   ends, and can be asked by plain SQL.
 //! * [`shared_data`] finds the real inputs beside the checkout.
 
@@ -27,5 +27,5 @@ pub mod suites;
 mod target;
 
 pub use data::shared_data;
-pub use database::{Row, TestDatabase, postgres, sqlite};
+pub use database::{Row, TestDatabase, mysql, postgres, sqlite};
 pub use target::TestTarget;
