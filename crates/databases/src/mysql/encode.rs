@@ -155,6 +155,33 @@ pub(super) fn push_literal(sql: &mut String, cell: Cell<'_>, family: Family) {
     }
 }
 
+/// Adds a value to a line of `LOAD DATA`; bytes are hexadecimal there.
+pub(super) fn push_field(line: &mut String, cell: Cell<'_>, family: Family) {
+    match cell {
+        Cell::Null => line.push_str("\\N"),
+        Cell::Bytes(bytes) => push_hex(line, bytes),
+        Cell::Bool(yes) if family != Family::Text => line.push(if yes { '1' } else { '0' }),
+        // The server turns the hexadecimal digits of such a column into bytes.
+        Cell::Text(text) if matches!(family, Family::Bytes(_)) => push_hex(line, text.as_bytes()),
+        Cell::Text(text) => push_escaped(line, trimmed(text, family)),
+        _ => push_unquoted(line, cell, family),
+    }
+}
+
+fn push_escaped(line: &mut String, mut text: &str) {
+    while let Some(at) = text.find(['\\', '\t', '\n', '\0']) {
+        line.push_str(&text[..at]);
+        line.push_str(match text.as_bytes()[at] {
+            b'\\' => "\\\\",
+            b'\t' => "\\t",
+            b'\n' => "\\n",
+            _ => "\\0",
+        });
+        text = &text[at + 1..];
+    }
+    line.push_str(text);
+}
+
 /// A text that needs neither quotes nor escapes of its own.
 fn push_unquoted(sql: &mut String, cell: Cell<'_>, family: Family) {
     // Writing to a String never fails.
@@ -226,6 +253,17 @@ mod tests {
         assert_eq!(literal(Cell::Float(0.1 + 0.2), Family::Numeric(2)), "'0.30'");
         assert_eq!(literal(Cell::Decimal(-5, 2), Family::Numeric(3)), "-0.05");
         assert_eq!(literal(Cell::Timestamp(1, true), Family::Timestamp(6)).len(), 28);
+    }
+
+    #[test]
+    fn nothing_ends_a_line_or_a_field_early() {
+        let mut line = String::new();
+        push_field(&mut line, Cell::Text("a\tb\\N\n\0."), Family::Text);
+        line.push('\t');
+        push_field(&mut line, Cell::Null, Family::Text);
+        line.push('\t');
+        push_field(&mut line, Cell::Bytes(&[0, 255]), Family::Bytes(None));
+        assert_eq!(line, "a\\tb\\\\N\\n\\0.\t\\N\t00ff");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod fault;
 mod insert;
 mod lane;
 mod ledger;
+mod load;
 mod mark;
 mod rehearse;
 mod script;

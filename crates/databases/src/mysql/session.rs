@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::{FromValue, Queryable};
-use mysql_async::{Conn, Params, Row};
+use mysql_async::{Conn, InfileData, LocalInfileError, Params, Row};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -68,7 +68,16 @@ impl Facts {
 /// What a statement did.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Done {
+    /// Rows it found, made or removed.
+    pub(super) rows: u64,
     warnings: u16,
+}
+
+impl Done {
+    /// Whether it went without a warning.
+    pub(super) fn is_clean(self) -> bool {
+        self.warnings == 0
+    }
 }
 
 /// A connection. Once it is lost, or an answer did not come in time, it says so
@@ -124,7 +133,25 @@ impl Session {
         let (patience, conn) = self.speak()?;
         let answer = timeout(patience, conn.query_drop(sql)).await;
         self.heard(answer)?;
-        Ok(Done { warnings: self.conn.get_warnings() })
+        Ok(self.done())
+    }
+
+    /// Runs a `LOAD DATA LOCAL` that gets this data.
+    pub(super) async fn load(&mut self, sql: &str, data: InfileData) -> Result<Done, DbError> {
+        // The driver wants a future that can be shared; nobody does.
+        let data = std::sync::Mutex::new(Some(data));
+        let (patience, conn) = self.speak()?;
+        conn.set_infile_handler(async move {
+            let data = data.lock().ok().and_then(|mut data| data.take());
+            data.ok_or_else(|| LocalInfileError::NoHandler.into())
+        });
+        let answer = timeout(patience, conn.query_drop(sql)).await;
+        self.heard(answer)?;
+        Ok(self.done())
+    }
+
+    fn done(&self) -> Done {
+        Done { rows: self.conn.affected_rows(), warnings: self.conn.get_warnings() }
     }
 
     /// The rows of a statement without parameters.

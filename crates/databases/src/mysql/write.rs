@@ -2,11 +2,12 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
-use kiln_core::{Check, Fault, Mode, Refusal, Result, Rows, Write};
+use kiln_core::{Check, Fault, Mode, Refusal, Result, Rows, Write, crash_point};
 
 use super::by_key::ByKey;
 use super::check::check_write;
 use super::insert::{Halfway, Insert};
+use super::load::Load;
 use super::session::Session;
 use super::statement::Shape;
 use super::table::{Column, Table, no_table};
@@ -21,7 +22,7 @@ pub(super) struct Writer {
 }
 
 enum How {
-    Insert(Insert),
+    Insert(Insert, Load),
     ByKey(Box<ByKey>),
 }
 
@@ -45,13 +46,17 @@ impl Writer {
         let row_alias = session.facts().has_row_alias();
         let shape = Shape { table: &table.sql, columns: &columns, keys: &keys, row_alias };
         let how = match write.mode {
-            Mode::Insert => How::Insert(Insert {
-                table: write.table.to_string(),
-                head: shape.insert()?,
-                tail: String::new(),
-                numbered: false,
-                columns: columns.clone(),
-            }),
+            Mode::Insert => {
+                let insert = Insert {
+                    table: write.table.to_string(),
+                    head: shape.insert()?,
+                    tail: String::new(),
+                    numbered: false,
+                    columns: columns.clone(),
+                };
+                let load = Load::of(&table.sql, &insert)?;
+                How::Insert(insert, load)
+            }
             _ => How::ByKey(Box::new(ByKey::prepare(session, write, &table, &shape).await?)),
         };
         let names = write.columns.iter().map(|c| c.column.clone()).collect();
@@ -66,7 +71,7 @@ impl Writer {
     ) -> Result<(), Refusal> {
         self.same_columns(&rows.batch)?;
         match &self.how {
-            How::Insert(_) => Ok(()),
+            How::Insert(..) => Ok(()),
             How::ByKey(write) => write.refuse_early(session, rows).await,
         }
     }
@@ -83,9 +88,13 @@ impl Writer {
             return Ok(Vec::new());
         }
         match &self.how {
-            How::Insert(insert) => {
+            How::Insert(insert, load) => {
                 let items: Vec<Option<u64>> = rows.ordinals.iter().copied().map(Some).collect();
-                insert.send(session, &rows.batch, &items, halfway).await?;
+                if !load.try_send(session, insert, &rows.batch, &items).await? {
+                    insert.send(session, &rows.batch, &items, halfway).await?;
+                } else if halfway.passed_by(rows.len()) {
+                    crash_point("write");
+                }
                 Ok(Vec::new())
             }
             How::ByKey(write) => write.write(session, rows, halfway).await,

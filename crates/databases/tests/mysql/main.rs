@@ -7,6 +7,7 @@ mod checks;
 mod faults;
 mod modes;
 mod scripts;
+mod tls;
 mod units;
 mod values;
 
