@@ -12,7 +12,8 @@ use crate::url;
 /// Nothing is opened before it is used. Until [`set_up`](Database::set_up) was
 /// called, whatever only looks ([`Sink::check`], [`Catalog::key_is_integer`],
 /// [`Catalog::load`], [`source`](Database::source)) answers as if the set-up
-/// script had run: it runs in a transaction that is rolled back.
+/// script had run: it runs in a transaction that is rolled back, or in a database
+/// that is there for a moment.
 #[async_trait]
 pub trait Database: Send + Sync {
     /// The URL for people: a password is left out.
@@ -66,7 +67,7 @@ impl From<&str> for Script {
 }
 
 /// The database that a URL names: `sqlite:path`, `sqlite::memory:`,
-/// `postgres://…` or `postgresql://…`.
+/// `postgres://…`, `postgresql://…`, `mysql://…` or `mariadb://…`.
 ///
 /// # Errors
 /// [`Kind::Config`](kiln_core::Kind::Config) for a URL that can't be read, and
@@ -77,6 +78,8 @@ pub async fn connect(url: &str, set_up: Option<Script>) -> Result<Arc<dyn Databa
         Some("sqlite") => Ok(crate::sqlite::database(url, set_up)?),
         #[cfg(feature = "postgres")]
         Some("postgres" | "postgresql") => Ok(crate::postgres::database(url, set_up)?),
+        #[cfg(feature = "mysql")]
+        Some("mysql" | "mariadb") => Ok(crate::mysql::database(url, set_up)?),
         _ => {
             drop(set_up);
             Err(unknown(url))
@@ -90,6 +93,8 @@ fn unknown(url: &str) -> Fault {
         "sqlite:shop.db",
         #[cfg(feature = "postgres")]
         "postgres://user@host/shop",
+        #[cfg(feature = "mysql")]
+        "mysql://user@host/shop",
     ];
     let what = match url::scheme(url) {
         Some(scheme) => format!("{scheme}: is no database that kiln knows"),
@@ -104,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_database_is_refused_with_those_that_are_known() {
-        for url in ["mysql://root:secret@localhost/shop", "shop.db", "", "c:\\shop.db"] {
+        for url in ["oracle://root:secret@localhost/shop", "shop.db", "", "c:\\shop.db"] {
             let fault = super::connect(url, None).await.err().expect(url);
             assert_eq!(fault.kind(), Kind::Config, "{url}");
             assert!(fault.hint().is_some_and(|h| h.contains(':')), "{url}");

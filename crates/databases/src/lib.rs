@@ -1,4 +1,4 @@
-//! Databases as targets and ledgers: SQLite and PostgreSQL.
+//! Databases as targets and ledgers: SQLite, PostgreSQL and MySQL/MariaDB.
 //!
 //! [`connect`] reads a URL and gives a [`Database`]: a sink for units of work, a
 //! ledger and catalogs, all in the one database, so that rows, sums, dead
@@ -18,6 +18,8 @@
 
 mod database;
 mod fit;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod names;
 mod pages;
 #[cfg(feature = "postgres")]

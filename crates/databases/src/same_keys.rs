@@ -178,6 +178,10 @@ impl KeyedTable {
         let key = if write.key.len() > 1 { format!("key ({key})") } else { key };
         Self { table: write.table.to_string(), key }
     }
+
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
 }
 
 #[cfg(test)]

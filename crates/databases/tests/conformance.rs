@@ -100,6 +100,18 @@ mod sqlite {
     suites!();
 }
 
+#[cfg(feature = "mysql")]
+mod mysql {
+    use super::*;
+
+    async fn fresh() -> Box<dyn TestTarget> {
+        let tables = [notes::MYSQL, stock::MYSQL].concat();
+        Target::open(Arc::new(kiln_testkit::mysql().await), &tables).await
+    }
+
+    suites!();
+}
+
 #[cfg(feature = "postgres")]
 mod postgres {
     use super::*;

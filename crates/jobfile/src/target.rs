@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::shapes::{TextOr, Word};
 
 /// The kinds of databases by which a set-up script can be chosen.
-const KINDS: [&str; 2] = ["sqlite", "postgres"];
+const KINDS: [&str; 3] = ["sqlite", "postgres", "mysql"];
 
 /// The URL with a path in it resolved.
 pub(crate) fn resolved_url(url: &Word, folder: &Path, outside: &Outside) -> Outcome<String> {
@@ -82,6 +82,7 @@ pub(crate) fn script(job: &JobFile) -> Result<Option<Script>, Problem> {
 fn kind(url: &str) -> &str {
     match url.split_once(':').map_or(url, |(scheme, _)| scheme) {
         "postgresql" => "postgres",
+        "mariadb" => "mysql",
         scheme => scheme,
     }
 }

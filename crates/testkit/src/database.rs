@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -22,6 +23,7 @@ pub struct TestDatabase {
 enum Place {
     Sqlite(TempDir),
     Postgres { server: String, name: String },
+    Mysql { server: String, name: String },
 }
 
 /// A fresh SQLite database: the path of a file that is not there yet.
@@ -31,16 +33,44 @@ pub fn sqlite() -> TestDatabase {
     TestDatabase { url, place: Place::Sqlite(folder) }
 }
 
+/// The URL of the server that a variable names, and the name of a database that
+/// nobody else of this process uses.
+fn server_and_name(variable: &str) -> (String, String) {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} names no server: run the tests by ./test, which starts one")
+    });
+    let made = MADE.fetch_add(1, Ordering::Relaxed);
+    (server, format!("kiln_test_{}_{made}", std::process::id()))
+}
+
+/// The URL of another database on the same server.
+fn url_of(server: &str, name: &str) -> String {
+    let (before, parameters) = server.split_once('?').unwrap_or((server, ""));
+    let (address, _) = before.rsplit_once('/').expect("a URL with the name of a database");
+    let mark = if parameters.is_empty() { "" } else { "?" };
+    format!("{address}/{name}{mark}{parameters}")
+}
+
+/// A fresh database on the server that `KILN_TEST_MYSQL` names.
+///
+/// # Panics
+/// If there is no such server.
+pub async fn mysql() -> TestDatabase {
+    let (server, name) = server_and_name("KILN_TEST_MYSQL");
+    // One that was left by a process of the same number is in the way.
+    let made =
+        format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} CHARACTER SET utf8mb4");
+    query_mysql(&server, &made).await;
+    TestDatabase { url: url_of(&server, &name), place: Place::Mysql { server, name } }
+}
+
 /// A fresh database on the server that `KILN_TEST_POSTGRES` names.
 ///
 /// # Panics
 /// If there is no such server.
 pub async fn postgres() -> TestDatabase {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    let server = std::env::var("KILN_TEST_POSTGRES")
-        .expect("KILN_TEST_POSTGRES names no server: run the tests by ./test, which starts one");
-    let made = MADE.fetch_add(1, Ordering::Relaxed);
-    let name = format!("kiln_test_{}_{made}", std::process::id());
+    let (server, name) = server_and_name("KILN_TEST_POSTGRES");
     let client = connect(&server).await;
     // One that was left by a process of the same number is in the way.
     for sql in [
@@ -49,11 +79,7 @@ pub async fn postgres() -> TestDatabase {
     ] {
         client.batch_execute(&sql).await.expect("a fresh database");
     }
-    let (before, parameters) = server.split_once('?').unwrap_or((&server, ""));
-    let (address, _) = before.rsplit_once('/').expect("a URL with the name of a database");
-    let mark = if parameters.is_empty() { "" } else { "?" };
-    let url = format!("{address}/{name}{mark}{parameters}");
-    TestDatabase { url, place: Place::Postgres { server, name } }
+    TestDatabase { url: url_of(&server, &name), place: Place::Postgres { server, name } }
 }
 
 async fn connect(url: &str) -> Client {
@@ -72,6 +98,7 @@ impl TestDatabase {
         match &self.place {
             Place::Sqlite(folder) => query_sqlite(folder, sql),
             Place::Postgres { .. } => query_postgres(&self.url, sql).await,
+            Place::Mysql { .. } => query_mysql(&self.url, sql).await,
         }
     }
 
@@ -98,6 +125,7 @@ impl TestDatabase {
                 let client = connect(&self.url).await;
                 client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
             }
+            Place::Mysql { .. } => drop(query_mysql(&self.url, sql).await),
         }
     }
 }
@@ -149,22 +177,78 @@ pub(crate) async fn first_value(url: &str, sql: &str) -> String {
     row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_default()
 }
 
+/// The rows of the first of some statements that gives any. Nothing of a time
+/// depends on where the server stands.
+async fn query_mysql(url: &str, sql: &str) -> Vec<Row> {
+    let mut conn = connect_mysql(url).await.unwrap_or_else(|e| panic!("{url}: {e}"));
+    let rows = ask_mysql(&mut conn, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let _ = conn.disconnect().await;
+    rows
+}
+
+async fn connect_mysql(url: &str) -> mysql_async::Result<mysql_async::Conn> {
+    let options = mysql_async::Opts::from_url(url)?;
+    let options = mysql_async::OptsBuilder::from_opts(options).prefer_socket(false);
+    let mut conn = mysql_async::Conn::new(options).await?;
+    conn.query_drop("SET time_zone = '+00:00'").await?;
+    Ok(conn)
+}
+
+async fn ask_mysql(conn: &mut mysql_async::Conn, sql: &str) -> mysql_async::Result<Vec<Row>> {
+    let mut answer = conn.query_iter(sql).await?;
+    let mut found = Vec::new();
+    while !answer.is_empty() {
+        let rows: Vec<mysql_async::Row> = answer.collect().await?;
+        if found.is_empty() {
+            found = rows.into_iter().map(mysql_row).collect();
+        }
+    }
+    Ok(found)
+}
+
+fn mysql_row(row: mysql_async::Row) -> Row {
+    let text = |value| match value {
+        mysql_async::Value::NULL => None,
+        mysql_async::Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        other => panic!("{other:?} is no text"),
+    };
+    row.unwrap().into_iter().map(text).collect()
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let Place::Postgres { server, name } = &self.place else { return };
-        let (server, sql) =
-            (server.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        let place = match &self.place {
+            Place::Sqlite(_) => return,
+            Place::Postgres { server, name } => (server.clone(), name.clone(), true),
+            Place::Mysql { server, name } => (server.clone(), name.clone(), false),
+        };
         // A runtime can't be entered from within another, so it gets a thread.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let (client, connection) =
-                    tokio_postgres::connect(&server, NoTls).await.map_err(std::io::Error::other)?;
-                tokio::spawn(connection);
-                client.batch_execute(&sql).await.map_err(std::io::Error::other)
+                match place {
+                    (server, name, true) => drop_postgres(&server, &name).await,
+                    (server, name, false) => drop_mysql(&server, &name).await,
+                }
             })
         });
         // A server that is gone took the database with it.
         let _ = dropped.join();
     }
+}
+
+async fn drop_postgres(server: &str, name: &str) -> std::io::Result<()> {
+    let (client, connection) =
+        tokio_postgres::connect(server, NoTls).await.map_err(std::io::Error::other)?;
+    tokio::spawn(connection);
+    let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+    client.batch_execute(&sql).await.map_err(std::io::Error::other)
+}
+
+async fn drop_mysql(server: &str, name: &str) -> std::io::Result<()> {
+    let mut conn = connect_mysql(server).await.map_err(std::io::Error::other)?;
+    // A transaction that a test left behind would keep its tables.
+    let sql = format!("SET lock_wait_timeout = 5; DROP DATABASE IF EXISTS {name}");
+    ask_mysql(&mut conn, &sql).await.map_err(std::io::Error::other)?;
+    conn.disconnect().await.map_err(std::io::Error::other)
 }

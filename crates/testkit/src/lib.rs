@@ -12,7 +12,7 @@
 //!
 //! * [`TestTarget`] is what a suite needs of a target, [`notes`] the tables and
 //!   the units that it writes, [`stock`] those with keys that come again.
-//! * [`sqlite`] and [`postgres`] give a database that is gone when the test
+//! * [`sqlite`], [`postgres`] and [`mysql`] give a database that is gone when the test
 //!   ends, and can be asked by plain SQL.
 //! * [`OwnPostgres`] is a server that a test sets up as it needs it, [`Pooler`]
 //!   a pgbouncer in front of one.
@@ -32,7 +32,7 @@ pub mod suites;
 mod target;
 
 pub use data::shared_data;
-pub use database::{Row, TestDatabase, postgres, sqlite};
+pub use database::{Row, TestDatabase, mysql, postgres, sqlite};
 pub use own_postgres::OwnPostgres;
 pub use pooler::Pooler;
 pub use target::TestTarget;

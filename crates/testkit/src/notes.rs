@@ -36,6 +36,19 @@ pub const POSTGRES: &str = "
         code text NOT NULL UNIQUE, name text NOT NULL);
 ";
 
+/// The tables in MariaDB. Its usual collations take a letter and its capital, and
+/// a text and the same with blanks behind it, for equal.
+pub const MYSQL: &str = "
+    CREATE TABLE IF NOT EXISTS notes (id BIGINT PRIMARY KEY, body TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS labels (note_id BIGINT NOT NULL, label TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS sums (
+        label VARCHAR(50) PRIMARY KEY, n BIGINT, amount DECIMAL(12, 2));
+    CREATE TABLE IF NOT EXISTS goods (
+        id INTEGER AUTO_INCREMENT PRIMARY KEY,
+        code VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL UNIQUE,
+        name VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL);
+";
+
 /// The catalog `goods`: rows are found by `code`.
 pub fn goods() -> CatalogSpec {
     CatalogSpec {

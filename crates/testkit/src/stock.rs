@@ -29,6 +29,18 @@ pub const POSTGRES: &str = "
     CREATE TABLE IF NOT EXISTS log (code text, n bigint CHECK (n > -1000));
 ";
 
+/// The tables in MariaDB.
+pub const MYSQL: &str = "
+    CREATE TABLE IF NOT EXISTS stock (
+        code VARCHAR(50) NOT NULL, place BIGINT NOT NULL, n BIGINT, amount DECIMAL(38, 2),
+        note VARCHAR(50) DEFAULT 'new', twice BIGINT AS (n * 2) STORED,
+        PRIMARY KEY (place, code), CHECK (n > -1000));
+    CREATE TABLE IF NOT EXISTS moves (code VARCHAR(50) PRIMARY KEY, place BIGINT NOT NULL);
+    CREATE TABLE IF NOT EXISTS totals (
+        place BIGINT PRIMARY KEY, n BIGINT, amount DECIMAL(38, 2));
+    CREATE TABLE IF NOT EXISTS log (code VARCHAR(50), n BIGINT, CHECK (n > -1000));
+";
+
 /// An item.
 #[derive(Debug, Clone, Copy)]
 pub struct Item {

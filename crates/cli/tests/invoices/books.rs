@@ -38,8 +38,8 @@ impl Books {
             ))
             .await,
             counts: query(&format!(
-                "SELECT sum(done), sum(read), sum(processed), sum(filtered), sum(duplicate),
-                        sum(failed) FROM {marks}"
+                "SELECT sum(done), sum(m.read), sum(processed), sum(filtered), sum(duplicate),
+                        sum(failed) FROM {marks} m"
             ))
             .await,
         }
@@ -88,14 +88,14 @@ pub(crate) async fn assert_consistent(shop: &Shop, what: &str) {
     }
     let (letters, marks) = (shop.ledger("dead_letters"), shop.ledger("marks"));
     let sql = format!(
-        "SELECT sum(done), sum(read), sum(processed) + sum(filtered) + sum(failed),
+        "SELECT sum(done), sum(m.read), sum(processed) + sum(filtered) + sum(failed),
                 sum(processed), sum(failed),
                 (SELECT count(*) FROM transactions), (SELECT count(*) FROM {letters}),
                 (SELECT count(DISTINCT source_line) FROM transactions),
                 coalesce((SELECT max(source_line) - 1 FROM transactions), 0),
                 coalesce((SELECT sum(quantity) FROM transactions), 0),
                 coalesce((SELECT sum(quantity) FROM inventory), 0)
-         FROM {marks}"
+         FROM {marks} m"
     );
     let row = shop.database.query(&sql).await.remove(0);
     let value: Vec<i64> = row.iter().map(|v| v.as_deref().unwrap().parse().unwrap()).collect();

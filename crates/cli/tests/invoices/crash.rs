@@ -17,10 +17,12 @@ pub(crate) const CHUNKS: u64 = PART / CHUNK as u64;
 pub(crate) async fn undisturbed(on: On) -> Option<&'static (Books, Duration)> {
     static SQLITE: OnceCell<(Books, Duration)> = OnceCell::const_new();
     static POSTGRES: OnceCell<(Books, Duration)> = OnceCell::const_new();
+    static MYSQL: OnceCell<(Books, Duration)> = OnceCell::const_new();
     let file = input::part()?;
     let cell = match on {
         On::Sqlite => &SQLITE,
         On::Postgres => &POSTGRES,
+        On::Mysql => &MYSQL,
     };
     let run = async || {
         let shop = Shop::new(on, file, Some(CHUNK)).await;
@@ -77,6 +79,11 @@ dies_at! {
     killed_behind_the_mark_on_postgres: Postgres, "mark";
     killed_before_commit_on_postgres: Postgres, "commit";
     killed_behind_commit_on_postgres: Postgres, "committed";
+    killed_before_the_transaction_on_mysql: Mysql, "begin";
+    killed_in_the_middle_of_a_write_on_mysql: Mysql, "write";
+    killed_behind_the_mark_on_mysql: Mysql, "mark";
+    killed_before_commit_on_mysql: Mysql, "commit";
+    killed_behind_commit_on_mysql: Mysql, "committed";
 }
 
 /// Numbers that look random and come again from the same seed: splitmix64.
@@ -148,6 +155,11 @@ async fn killed_thirty_times_on_postgres() {
     killed_at_random(On::Postgres).await;
 }
 
+#[tokio::test]
+async fn killed_thirty_times_on_mysql() {
+    killed_at_random(On::Mysql).await;
+}
+
 /// Most that one transaction may sell in the strict shop.
 const MOST: u32 = 60;
 
@@ -160,7 +172,7 @@ async fn strict(on: On) -> Option<Shop> {
             "CREATE TRIGGER few BEFORE INSERT ON transactions WHEN NEW.quantity > {MOST}
              BEGIN SELECT RAISE(ABORT, 'too many'); END"
         ),
-        On::Postgres => {
+        On::Postgres | On::Mysql => {
             format!("ALTER TABLE transactions ADD CONSTRAINT few CHECK (quantity <= {MOST})")
         }
     };
@@ -222,4 +234,9 @@ async fn killed_in_isolation_on_sqlite() {
 #[tokio::test]
 async fn killed_in_isolation_on_postgres() {
     dies_in_isolation(On::Postgres).await;
+}
+
+#[tokio::test]
+async fn killed_in_isolation_on_mysql() {
+    dies_in_isolation(On::Mysql).await;
 }

@@ -57,16 +57,18 @@ async fn assert_result(shop: &Shop) {
     let without_raw = format!("SELECT count(*) FROM {letters} WHERE raw NOT LIKE '%,%,%,%,%,%,%'");
     assert_eq!(value(&without_raw).await, "0");
     let counts = format!(
-        "SELECT read, filtered, failed, processed, duplicate FROM {}",
+        "SELECT m.read, filtered, failed, processed, duplicate FROM {} m",
         shop.ledger("marks")
     );
     let expected = ["541909", "2916", "2500", "536493", "0"].map(|n| Some(n.to_owned()));
     assert_eq!(shop.database.query(&counts).await, [expected.to_vec()]);
 
     // The first line of the file, to the letter.
-    let first =
-        "SELECT invoice_no, code, name, quantity, unit_cost, substr(CAST(sold_at AS text), 1, 19)
-        FROM transactions JOIN items ON items.id = item_id WHERE source_line = 2";
+    let text = if shop.on == On::Mysql { "char" } else { "text" };
+    let first = format!(
+        "SELECT invoice_no, code, name, quantity, unit_cost, substr(CAST(sold_at AS {text}), 1, 19)
+        FROM transactions JOIN items ON items.id = item_id WHERE source_line = 2"
+    );
     let expected = [
         "536365",
         "85123A",
@@ -76,7 +78,7 @@ async fn assert_result(shop: &Shop) {
         "2010-12-01 08:26:00",
     ];
     let expected = expected.map(|text| Some(text.to_owned()));
-    assert_eq!(shop.database.query(first).await, [expected.to_vec()]);
+    assert_eq!(shop.database.query(&first).await, [expected.to_vec()]);
 }
 
 async fn whole_file(on: On) {
@@ -117,6 +119,11 @@ async fn the_whole_file_on_postgres() {
     whole_file(On::Postgres).await;
 }
 
+#[tokio::test]
+async fn the_whole_file_on_mysql() {
+    whole_file(On::Mysql).await;
+}
+
 /// `--again` does the whole job once more: every row and every sum is there
 /// twice, every item once.
 async fn again(on: On) {
@@ -154,6 +161,11 @@ async fn again_is_a_run_of_its_own_on_sqlite() {
 #[tokio::test]
 async fn again_is_a_run_of_its_own_on_postgres() {
     again(On::Postgres).await;
+}
+
+#[tokio::test]
+async fn again_is_a_run_of_its_own_on_mysql() {
+    again(On::Mysql).await;
 }
 
 /// How items are cut into chunks, and how their file is packed, changes nothing.

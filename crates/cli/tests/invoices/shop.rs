@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) enum On {
     Sqlite,
     Postgres,
+    Mysql,
 }
 
 pub(crate) struct Shop {
@@ -55,6 +56,7 @@ impl Shop {
         let database = match on {
             On::Sqlite => kiln_testkit::sqlite(),
             On::Postgres => kiln_testkit::postgres().await,
+            On::Mysql => kiln_testkit::mysql().await,
         };
         let folder = tempfile::tempdir().unwrap();
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/invoices");
@@ -117,7 +119,7 @@ impl Shop {
     /// A table of the ledger, as this database names it.
     pub(crate) fn ledger(&self, table: &str) -> String {
         match self.on {
-            On::Sqlite => format!("kiln_{table}"),
+            On::Sqlite | On::Mysql => format!("kiln_{table}"),
             On::Postgres => format!("kiln.{table}"),
         }
     }
@@ -133,6 +135,10 @@ impl Shop {
                 "SELECT count(*) FROM sqlite_schema WHERE name = 'kiln_marks'"
             }
             On::Postgres => "SELECT count(*) FROM pg_class WHERE oid = to_regclass('kiln.marks')",
+            On::Mysql => {
+                "SELECT count(*) FROM information_schema.tables
+                 WHERE table_schema = database() AND table_name = 'kiln_marks'"
+            }
         };
         if self.database.value(there).await == "0" {
             return 0;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use mysql_async::prelude::Queryable;
 use rustix::process::Signal;
 
 use crate::books::{Books, assert_consistent};
@@ -64,10 +65,16 @@ async fn sigterm_stops_behind_the_chunk_in_hand_on_postgres() {
     terminated(On::Postgres).await;
 }
 
+#[tokio::test]
+async fn sigterm_stops_behind_the_chunk_in_hand_on_mysql() {
+    terminated(On::Mysql).await;
+}
+
 /// Keeps everybody from writing the rows of a chunk.
 enum Obstacle {
     Sqlite(rusqlite::Connection),
     Postgres(tokio_postgres::Client),
+    Mysql(mysql_async::Conn),
 }
 
 impl Obstacle {
@@ -89,6 +96,12 @@ impl Obstacle {
                 client.batch_execute(lock).await.unwrap();
                 Self::Postgres(client)
             }
+            On::Mysql => {
+                let url = mysql_async::Opts::from_url(&shop.database.url).unwrap();
+                let mut conn = mysql_async::Conn::new(url).await.unwrap();
+                conn.query_drop("LOCK TABLES transactions WRITE").await.unwrap();
+                Self::Mysql(conn)
+            }
         }
     }
 
@@ -96,6 +109,7 @@ impl Obstacle {
         match self {
             Self::Sqlite(connection) => connection.execute_batch("ROLLBACK").unwrap(),
             Self::Postgres(client) => client.batch_execute("ROLLBACK").await.unwrap(),
+            Self::Mysql(mut conn) => conn.query_drop("UNLOCK TABLES").await.unwrap(),
         }
     }
 }
@@ -141,6 +155,11 @@ async fn a_second_sigterm_ends_at_once_on_postgres() {
     terminated_twice(On::Postgres).await;
 }
 
+#[tokio::test]
+async fn a_second_sigterm_ends_at_once_on_mysql() {
+    terminated_twice(On::Mysql).await;
+}
+
 fn assert_held(ended: &Ended, what: &str) {
     assert_eq!(ended.status.code(), Some(75), "{what}: {}", ended.stderr);
     let said = &ended.stderr;
@@ -176,6 +195,11 @@ async fn of_two_starts_one_runs_on_postgres() {
     started_twice(On::Postgres, 5).await;
 }
 
+#[tokio::test]
+async fn of_two_starts_one_runs_on_mysql() {
+    started_twice(On::Mysql, 5).await;
+}
+
 /// A start while another one is in the middle of its work.
 async fn started_while_running(on: On) {
     let Some(shop) = shop(on).await else { return };
@@ -197,6 +221,11 @@ async fn a_run_that_sleeps_within_its_lease_is_held_on_sqlite() {
 #[tokio::test]
 async fn a_run_that_sleeps_within_its_lease_is_held_on_postgres() {
     started_while_running(On::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_run_that_sleeps_within_its_lease_is_held_on_mysql() {
+    started_while_running(On::Mysql).await;
 }
 
 /// B35: asleep past its lease, and awake when another has taken over, it writes
@@ -239,6 +268,12 @@ async fn is_between_transactions(shop: &Shop) -> bool {
                 AND pid <> pg_backend_pid() AND state <> 'idle'";
             shop.database.value(open).await == "0"
         }
+        On::Mysql => {
+            let open = "SELECT count(*) FROM information_schema.innodb_trx AS t
+                JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id
+                WHERE p.db = database()";
+            shop.database.value(open).await == "0"
+        }
     }
 }
 
@@ -267,4 +302,9 @@ async fn asleep_past_its_lease_it_writes_nothing_more_on_sqlite() {
 #[tokio::test]
 async fn asleep_past_its_lease_it_writes_nothing_more_on_postgres() {
     asleep_past_its_lease(On::Postgres).await;
+}
+
+#[tokio::test]
+async fn asleep_past_its_lease_it_writes_nothing_more_on_mysql() {
+    asleep_past_its_lease(On::Mysql).await;
 }
