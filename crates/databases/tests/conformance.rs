@@ -39,7 +39,10 @@ impl Target {
         plain: Arc<TestDatabase>,
         script: Option<Script>,
     ) -> Self {
-        let url = pooler.as_ref().map_or_else(|| plain.url.clone(), |p| p.url(&plain.url));
+        let url = match &pooler {
+            Some(pooler) => pooler.url(&plain.url).await,
+            None => plain.url.clone(),
+        };
         let database = connect(&url, script).await.unwrap();
         Self { plain, database, pooler }
     }

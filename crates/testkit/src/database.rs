@@ -82,7 +82,7 @@ pub async fn postgres() -> TestDatabase {
     TestDatabase { url: url_of(&server, &name), place: Place::Postgres { server, name } }
 }
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) =
         tokio_postgres::connect(url, NoTls).await.unwrap_or_else(|e| panic!("{url}: {e}"));
     tokio::spawn(connection);

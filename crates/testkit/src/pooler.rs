@@ -10,6 +10,9 @@ use tokio_postgres::config::Host;
 
 use crate::account::{as_server, free_port, give};
 
+/// How many sessions with the server it keeps for one user of one database.
+const SESSIONS: u32 = 4;
+
 /// A pooler in transaction mode that is gone when the test ends. It lets in
 /// everybody that the server knows as `tester` or `kiln`.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl Pooler {
             "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = trust\nauth_file = {}\nlogfile = {}\n\
-             pool_mode = transaction\ndefault_pool_size = 4\nserver_round_robin = 1\n\
+             pool_mode = transaction\ndefault_pool_size = {SESSIONS}\nserver_round_robin = 1\n\
              max_client_conn = 500\n",
             users.display(),
             log.display()
@@ -65,15 +68,28 @@ impl Pooler {
         pooler
     }
 
-    /// The URL of a database of the server's, through the pooler.
+    /// The URL of a database of the server's, through the pooler. All sessions
+    /// of its pool are there already, and take turns from the first transaction
+    /// on.
     ///
     /// # Panics
-    /// If the URL names no user or no database.
-    pub fn url(&self, direct: &str) -> String {
+    /// If the URL names no user or no database, or the server refuses them.
+    pub async fn url(&self, direct: &str) -> String {
         let config: Config = direct.parse().expect("the database's URL");
         let (user, database) = (config.get_user(), config.get_dbname());
         let (user, database) = (user.expect("a user"), database.expect("a database"));
-        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+        let url = format!("postgres://{user}@127.0.0.1:{}/{database}", self.port);
+        // As many transactions at once, each of which needs a session.
+        let mut clients = Vec::new();
+        for _ in 0..SESSIONS {
+            let client = crate::database::connect(&url).await;
+            client.batch_execute("BEGIN").await.expect("a transaction");
+            clients.push(client);
+        }
+        for client in clients {
+            client.batch_execute("COMMIT").await.expect("its end");
+        }
+        url
     }
 }
 

@@ -16,7 +16,7 @@ async fn killed_and_resumed_behind_a_pooler() {
     };
     let mut shop = Shop::new(On::Postgres, file, Some(CHUNK)).await;
     let pooler = Pooler::start(&shop.database.url);
-    shop.database.url = pooler.url(&shop.database.url);
+    shop.database.url = pooler.url(&shop.database.url).await;
     let mut before = 0;
     for point in ["begin", "write", "mark", "commit", "committed"] {
         shop.crash(&format!("{point}:{}", 1 + CHUNKS / 10));

@@ -50,12 +50,13 @@ use ledger::PostgresLedger;
 use server::Server;
 use sink::PostgresSink;
 
-/// The database that a URL `postgres://user:password@host:port/database` names.
-/// Connects to nothing yet.
+/// The database that a URL `postgres://user:password@host:port/database` names,
+/// with libpq's environment and password file. Connects to nothing yet.
 ///
 /// # Errors
-/// [`Kind::Config`](kiln_core::Kind::Config) if the URL is none, or asks for an
-/// encrypted connection.
+/// [`Kind::Config`](kiln_core::Kind::Config) if the URL is none, or names a
+/// certificate that can't be read; [`Kind::NotPermitted`](kiln_core::Kind) for a
+/// client's key that others can read.
 pub(crate) fn database(url: &str, set_up: Option<Script>) -> Result<Arc<Postgres>> {
     Ok(Arc::new(Postgres { server: Arc::new(Server::new(url, set_up)?) }))
 }

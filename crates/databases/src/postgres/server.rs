@@ -75,11 +75,7 @@ pub(super) struct Login<'a> {
 
 impl Server {
     pub(super) fn new(url: &str, script: Option<Script>) -> Result<Self> {
-        Self::among(url, script, &Surroundings::of_process())
-    }
-
-    fn among(url: &str, script: Option<Script>, around: &Surroundings) -> Result<Self> {
-        let settings = Settings::read(url, around)?;
+        let settings = Settings::read(url, &Surroundings::of_process())?;
         let begin = match settings.user.as_str() {
             "kiln" => format!("{BEGIN}{LEAVE_LEDGER_OUT}"),
             _ => BEGIN.to_owned(),
