@@ -13,7 +13,7 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::fault::{DbError, duplicate_in, fault, is_absent, is_denied, own_fault};
 use super::script::statements;
-use super::server::{Server, lock};
+use super::server::{Server, lock, unlock};
 use super::session::{Session, value};
 use super::{dead_letters, mark};
 
@@ -299,8 +299,7 @@ pub(super) async fn prepare_ledger(session: &mut Session) -> Result<()> {
             })?;
         }
     }
-    session.ask("SELECT RELEASE_ALL_LOCKS()").await.map_err(|e| own_fault(&e))?;
-    Ok(())
+    unlock(session, "ledger").await
 }
 
 /// The version of the ledger that is there, if one is.

@@ -164,14 +164,24 @@ impl Server {
 }
 
 /// Two that change the same database's tables follow each other. The lock ends
-/// with the session.
+/// with the session, if not before.
 pub(super) async fn lock(session: &mut Session, what: &str) -> Result<()> {
-    let sql =
-        format!("SELECT GET_LOCK(CONCAT('kiln {what} ', LEFT(SHA2(DATABASE(), 256), 40)), 30)");
+    let sql = format!("SELECT GET_LOCK({}, 30)", lock_name(what));
     let rows = session.ask(&sql).await.map_err(|e| fault(&e))?;
     let got = rows.first().map(|row| value::<Option<i64>>(row, 0)).transpose();
     match got.map_err(|e| fault(&e))?.flatten() {
         Some(1) => Ok(()),
         _ => Err(Fault::new(Kind::Busy, format!("somebody else is busy with the {what}"))),
     }
+}
+
+/// Ends a lock.
+pub(super) async fn unlock(session: &mut Session, what: &str) -> Result<()> {
+    let sql = format!("DO RELEASE_LOCK({})", lock_name(what));
+    session.run(&sql).await.map(drop).map_err(|e| fault(&e))
+}
+
+/// Locks are the server's, and their names short.
+fn lock_name(what: &str) -> String {
+    format!("CONCAT('kiln {what} ', LEFT(SHA2(DATABASE(), 256), 40))")
 }
