@@ -83,15 +83,12 @@ impl Server {
     fn no_connection(&self, error: Error) -> Fault {
         let why = match error {
             Error::Server(_) => return fault(&DbError::from(error)).at(self.url()),
-            Error::Io(mysql_async::IoError::Tls(tls)) => {
-                return Fault::new(
-                    Kind::NotPermitted,
-                    format!("{}: the server is not trusted: {tls}", self.url()),
-                )
-                .with_hint(
-                    "name the authority of its certificate by ssl-ca=FILE in the URL; \
-                     ssl-mode=verify_ca does not look at the host's name",
-                );
+            Error::Io(mysql_async::IoError::Tls(tls)) => return self.not_trusted(&tls),
+            // What is wrong with a certificate comes as bad data.
+            Error::Io(mysql_async::IoError::Io(error))
+                if error.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                return self.not_trusted(&error);
             }
             Error::Driver(DriverError::NoClientSslFlagFromServer) => {
                 return Fault::config(format!(
@@ -107,6 +104,12 @@ impl Server {
         let place = self.address.place();
         Fault::new(Kind::Unreachable, format!("no connection to the server at {place}: {why}"))
             .with_hint("is the server running, and are host and port in the URL right?")
+    }
+
+    fn not_trusted(&self, why: &dyn std::fmt::Display) -> Fault {
+        let message = format!("{}: the server is not trusted: {why}", self.url());
+        Fault::new(Kind::NotPermitted, message)
+            .with_hint("name the authority of its certificate by ssl-ca=FILE in the URL")
     }
 
     /// Runs the set-up script for good, unless it has run. Statements that make
