@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Schema};
 use kiln_core::{Check, Fault, Kind, Mode, Result, Write};
 
-use super::fault::{fault, is_denied};
+use super::fault::{fault, is_denied, is_unknown_column};
 use super::session::Session;
 use super::statement::Shape;
 use super::table::{Column, Table, no_column, no_table, same_name};
@@ -171,6 +171,9 @@ pub(super) async fn check_permission(
         match session.look_at(&sql).await {
             Ok(()) => {}
             Err(error) if is_denied(&error) => missing.push(privilege),
+            Err(error) if is_unknown_column(&error) => {
+                return Ok(Check::note(what, "is known once the set-up script has run"));
+            }
             Err(error) => return Err(fault(&error)),
         }
     }

@@ -105,6 +105,11 @@ pub(super) fn is_absent(error: &DbError) -> bool {
     error.code() == Some(1146)
 }
 
+/// Whether the table has no such column.
+pub(super) fn is_unknown_column(error: &DbError) -> bool {
+    error.code() == Some(1054)
+}
+
 /// Whether the server says that it may not be done.
 pub(super) fn is_denied(error: &DbError) -> bool {
     fault(error).kind() == Kind::NotPermitted

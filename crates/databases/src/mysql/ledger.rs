@@ -13,7 +13,7 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::fault::{DbError, duplicate_in, fault, is_absent, is_denied, own_fault};
 use super::script::statements;
-use super::server::{Server, lock};
+use super::server::{Server, lock, unlock};
 use super::session::{Session, value};
 use super::{dead_letters, mark};
 
@@ -299,8 +299,7 @@ pub(super) async fn prepare_ledger(session: &mut Session) -> Result<()> {
             })?;
         }
     }
-    session.ask("SELECT RELEASE_ALL_LOCKS()").await.map_err(|e| own_fault(&e))?;
-    Ok(())
+    unlock(session, "ledger").await
 }
 
 /// The version of the ledger that is there, if one is.
@@ -327,6 +326,10 @@ pub(super) async fn check_ledger(session: &mut Session) -> Result<Check> {
     let what = "ledger (tables kiln_*)";
     let there = match version(session).await {
         Ok(version) => version.is_some(),
+        // To who may not see a table it looks as if it were not there.
+        Err(fault) if fault.kind() == Kind::NotPermitted => {
+            return Ok(Check::fail(what, denied(false)));
+        }
         Err(fault) => return Ok(Check::fail(what, fault)),
     };
     let looks: &[&str] = match there {
@@ -360,7 +363,7 @@ fn denied(there: bool) -> Fault {
             "GRANT SELECT, INSERT, UPDATE ON the tables kiln_* TO the user of the URL",
         ),
         false => (
-            "kiln's ledger is not there, and no permission to make it",
+            "kiln's ledger is not there or not to be seen, and no permission to make it",
             "GRANT CREATE, SELECT, INSERT, UPDATE ON the database TO the user of the URL",
         ),
     };

@@ -83,15 +83,12 @@ impl Server {
     fn no_connection(&self, error: Error) -> Fault {
         let why = match error {
             Error::Server(_) => return fault(&DbError::from(error)).at(self.url()),
-            Error::Io(mysql_async::IoError::Tls(tls)) => {
-                return Fault::new(
-                    Kind::NotPermitted,
-                    format!("{}: the server is not trusted: {tls}", self.url()),
-                )
-                .with_hint(
-                    "name the authority of its certificate by ssl-ca=FILE in the URL; \
-                     ssl-mode=verify_ca does not look at the host's name",
-                );
+            Error::Io(mysql_async::IoError::Tls(tls)) => return self.not_trusted(&tls),
+            // What is wrong with a certificate comes as bad data.
+            Error::Io(mysql_async::IoError::Io(error))
+                if error.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                return self.not_trusted(&error);
             }
             Error::Driver(DriverError::NoClientSslFlagFromServer) => {
                 return Fault::config(format!(
@@ -107,6 +104,12 @@ impl Server {
         let place = self.address.place();
         Fault::new(Kind::Unreachable, format!("no connection to the server at {place}: {why}"))
             .with_hint("is the server running, and are host and port in the URL right?")
+    }
+
+    fn not_trusted(&self, why: &dyn std::fmt::Display) -> Fault {
+        let message = format!("{}: the server is not trusted: {why}", self.url());
+        Fault::new(Kind::NotPermitted, message)
+            .with_hint("name the authority of its certificate by ssl-ca=FILE in the URL")
     }
 
     /// Runs the set-up script for good, unless it has run. Statements that make
@@ -164,14 +167,24 @@ impl Server {
 }
 
 /// Two that change the same database's tables follow each other. The lock ends
-/// with the session.
+/// with the session, if not before.
 pub(super) async fn lock(session: &mut Session, what: &str) -> Result<()> {
-    let sql =
-        format!("SELECT GET_LOCK(CONCAT('kiln {what} ', LEFT(SHA2(DATABASE(), 256), 40)), 30)");
+    let sql = format!("SELECT GET_LOCK({}, 30)", lock_name(what));
     let rows = session.ask(&sql).await.map_err(|e| fault(&e))?;
     let got = rows.first().map(|row| value::<Option<i64>>(row, 0)).transpose();
     match got.map_err(|e| fault(&e))?.flatten() {
         Some(1) => Ok(()),
         _ => Err(Fault::new(Kind::Busy, format!("somebody else is busy with the {what}"))),
     }
+}
+
+/// Ends a lock.
+pub(super) async fn unlock(session: &mut Session, what: &str) -> Result<()> {
+    let sql = format!("DO RELEASE_LOCK({})", lock_name(what));
+    session.run(&sql).await.map(drop).map_err(|e| fault(&e))
+}
+
+/// Locks are the server's, and their names short.
+fn lock_name(what: &str) -> String {
+    format!("CONCAT('kiln {what} ', LEFT(SHA2(DATABASE(), 256), 40))")
 }

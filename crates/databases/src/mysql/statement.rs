@@ -113,8 +113,14 @@ impl Shape<'_> {
         if mode.is_keyed() {
             asked.push(("SELECT", format!("SELECT {key} FROM {} LIMIT 0", self.table)));
         }
-        if matches!(mode, Mode::Upsert | Mode::Update | Mode::Increment) {
-            let changes = list(self.others(), |i| format!("{} = ?", names[i]));
+        // MariaDB asks for the key too where ON DUPLICATE KEY leaves it alone.
+        let changed: Vec<usize> = match mode {
+            Mode::Upsert | Mode::Increment => (0..names.len()).collect(),
+            Mode::Update => self.others().collect(),
+            _ => Vec::new(),
+        };
+        if !changed.is_empty() {
+            let changes = list(changed.into_iter(), |i| format!("{} = ?", names[i]));
             asked.push(("UPDATE", format!("UPDATE {} SET {changes}", self.table)));
         }
         if mode == Mode::Delete {

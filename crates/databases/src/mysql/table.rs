@@ -1,6 +1,6 @@
 //! What the server's catalogs say of a table.
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use kiln_core::{Fault, Result, TableName, Write, WriteColumn};
 use mysql_async::{Row, params};
 
@@ -130,21 +130,13 @@ impl Table {
         self.columns.iter().find(|c| same_name(&c.name, name))
     }
 
-    /// Whether keys that differ as items have them are never one key here: their
-    /// columns neither round nor compare by a collation.
+    /// Whether keys that differ as items have them are never one key here.
     pub(super) fn tells_keys_apart(&self, write: &Write, items: &SchemaRef) -> bool {
         let of_key = |c: &&WriteColumn| write.key.iter().any(|key| same_name(key, &c.column));
         write.columns.iter().filter(of_key).all(|c| {
             let item = items.field_with_name(&c.from).ok();
-            let family = self.column(&c.column).map(|column| column.family);
-            let of_item = item.and_then(|item| ItemType::of(item.data_type()));
-            matches!(
-                (family, of_item),
-                (Some(Family::Int), Some(ItemType::Int))
-                    | (Some(Family::Numeric(_)), Some(ItemType::Int | ItemType::Decimal(..)))
-                    | (Some(Family::Bytes(None)), Some(ItemType::Bytes))
-                    | (Some(Family::Date), Some(ItemType::Date))
-            )
+            let column = self.column(&c.column);
+            item.zip(column).is_some_and(|(item, own)| own.tells_apart(item.data_type()))
         })
     }
 
@@ -204,7 +196,27 @@ impl Column {
         })
     }
 
-    /// Whether an `ENUM` or a `SET` has this word; `None` for other types.
+    /// Whether two values of an item's column that differ are never one value
+    /// here: digits that would be lost are refused, but most collations find
+    /// texts equal that differ, were it by blanks behind them.
+    fn tells_apart(&self, item: &DataType) -> bool {
+        match (self.family, ItemType::of(item)) {
+            (Family::Int, Some(ItemType::Int | ItemType::Bool))
+            | (Family::Numeric(_), Some(ItemType::Int | ItemType::Decimal(..)))
+            | (Family::Year, Some(ItemType::Int))
+            | (Family::Bytes(_), Some(ItemType::Bytes))
+            | (Family::Date, Some(ItemType::Date))
+            | (Family::Time(_), Some(ItemType::Time))
+            | (Family::Timestamp(_), Some(ItemType::Timestamp(_))) => true,
+            (Family::Text, Some(ItemType::Text)) => {
+                !self.type_name.starts_with("char(")
+                    && ["_nopad_bin", "_0900_bin"].iter().any(|end| self.declared.ends_with(end))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an `ENUM` or a `SET` has this word.
     pub(super) fn has_word(&self, word: &str) -> bool {
         let quoted = format!("'{}'", word.replace('\'', "''"));
         let list = self.type_name.split_once('(').map_or("", |(_, list)| list);

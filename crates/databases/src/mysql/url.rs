@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(tls("mysql://u@db.example.org/d"), TlsMode::VerifyIdentity);
         assert_eq!(tls("mysql://u@10.0.0.1/d?ssl-ca=/ca.pem"), TlsMode::VerifyIdentity);
         assert_eq!(tls("mysql://u@db.example.org/d?ssl-mode=disabled"), TlsMode::Disabled);
-        assert_eq!(tls("mysql://u@db.example.org/d?ssl-mode=VERIFY_CA"), TlsMode::VerifyCa);
+        assert_eq!(tls("mysql://u@db.example.org/d?ssl-mode=VERIFY_CA"), TlsMode::VerifyIdentity);
         for url in ["mysql://u@localhost/d", "mysql://u@127.0.0.1/d", "mysql://u@[::1]/d"] {
             assert_eq!(tls(url), TlsMode::Disabled, "{url}");
         }

@@ -96,7 +96,7 @@ async fn each_thing_that_is_wrong_is_told() {
         ),
     ];
     for (tables, write, what, message) in cases {
-        let (_server, database) = shop(if tables.is_empty() { "DO 1" } else { tables }).await;
+        let (_server, database) = shop(tables).await;
         let checks = database.sink().check(std::slice::from_ref(&write), &items()).await;
         let failing = failing(&checks);
         let [(found, fault)] = failing[..] else { panic!("{tables}: {failing:?}") };
@@ -136,7 +136,7 @@ async fn missing_permissions_are_named_and_what_is_asked_for_is_enough() {
     };
     server.execute(&format!("GRANT SELECT ON t TO {user}")).await;
     let inserts = [insert("t", &["id", "x"])];
-    let ledger = "kiln's ledger is not there, and no permission to make it";
+    let ledger = "kiln's ledger is not there or not to be seen, and no permission to make it";
     let found = told(&database.sink().check(&inserts, &items()).await);
     assert_eq!(found, ["no permission to INSERT on t", ledger]);
     assert_eq!(database.ledger().prepare().await.unwrap_err().kind(), Kind::NotPermitted);
@@ -147,8 +147,8 @@ async fn missing_permissions_are_named_and_what_is_asked_for_is_enough() {
     for (mode, grants) in [
         (Mode::Insert, "INSERT (id, x)"),
         (Mode::Ignore, "INSERT (id, x)"),
-        (Mode::Upsert, "INSERT (id, x), UPDATE (x)"),
-        (Mode::Increment, "INSERT (id, x), UPDATE (x)"),
+        (Mode::Upsert, "INSERT (id, x), UPDATE (id, x)"),
+        (Mode::Increment, "INSERT (id, x), UPDATE (id, x)"),
         (Mode::Update, "UPDATE (x)"),
         (Mode::Delete, "DELETE"),
     ] {

@@ -83,7 +83,7 @@ async fn a_rehearsal_sees_the_tables_that_are_there() {
 #[tokio::test]
 async fn a_wrong_script_is_told_with_its_line() {
     for (script, place) in [
-        ("CREATE TABLE t (a INT);\n\nCREATE TABEL u (a INT);", "schema.sql:3: "),
+        ("CREATE TABLE t (a INT);\n\nCREATE TABLE u (a INTT);", "schema.sql:3: "),
         ("CREATE TABLE t (a INT);\nINSERT INTO missing\nVALUES (1);", "schema.sql:2: "),
     ] {
         let (server, database) = shop_with_script(script).await;
@@ -101,7 +101,7 @@ async fn a_wrong_script_is_told_with_its_line() {
 /// What can't be tried is said, and nothing of it is done.
 #[tokio::test]
 async fn what_can_not_be_tried_is_told_and_not_done() {
-    let (server, _) = shop("DO 1").await;
+    let (server, _) = shop("").await;
     let name = server.value("SELECT database()").await;
     let script = Script {
         name: "schema.sql".into(),
@@ -122,7 +122,7 @@ async fn what_can_not_be_tried_is_told_and_not_done() {
 
 #[tokio::test]
 async fn who_may_not_make_a_database_is_told_so() {
-    let (server, _) = shop("DO 1").await;
+    let (server, _) = shop("").await;
     let name = server.value("SELECT database()").await;
     let user = format!("s_{}", server.value("SELECT md5(database())").await.split_at(20).0);
     server

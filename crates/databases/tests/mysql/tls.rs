@@ -138,6 +138,7 @@ async fn only_a_certificate_of_the_authority_for_the_host_is_trusted() {
         (foreign, "verify_identity", &ca, false),
         (right, "verify_identity", "", false),
         (right, "verify_ca", &ca, true),
+        (elsewhere, "verify_ca", &ca, false),
         (expired, "verify_ca", &ca, false),
         (foreign, "verify_ca", &ca, false),
         (foreign, "required", "", true),
