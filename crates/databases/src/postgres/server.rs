@@ -24,6 +24,7 @@ use tokio_postgres::Client;
 
 use super::BEGIN;
 use super::fault::fault;
+use super::transaction::LEAVE_LEDGER_OUT;
 use crate::database::Script;
 use dial::Way;
 pub(super) use settings::ChannelBinding;
@@ -31,16 +32,6 @@ use settings::{Place, Settings, Target};
 pub(super) use stream::Stream;
 use surroundings::Surroundings;
 use tls::Tls;
-
-/// PostgreSQL looks first for a schema that is called like the user. For a user
-/// called like the ledger's schema that would be the ledger: the job's tables
-/// would be found in one place before the ledger is made and in another after.
-/// For one transaction only: behind a pooler the next one may be another
-/// session's.
-const LEAVE_LEDGER_OUT: &str = "; SELECT pg_catalog.set_config('search_path', coalesce(
-    (SELECT string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY n)
-     FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS u (s, n)
-     WHERE s <> 'kiln'), ''), true)";
 
 /// A database on a server.
 pub(super) struct Server {
@@ -77,7 +68,7 @@ impl Server {
     pub(super) fn new(url: &str, script: Option<Script>) -> Result<Self> {
         let settings = Settings::read(url, &Surroundings::of_process())?;
         let begin = match settings.user.as_str() {
-            "kiln" => format!("{BEGIN}{LEAVE_LEDGER_OUT}"),
+            "kiln" => format!("{BEGIN}; {LEAVE_LEDGER_OUT}"),
             _ => BEGIN.to_owned(),
         };
         let places: Vec<String> = settings.places.iter().map(Place::to_string).collect();

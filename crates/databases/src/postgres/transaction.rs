@@ -23,7 +23,9 @@ SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
 ) AS s (name, value)";
 
 /// PostgreSQL looks first for a schema that is called like the user; for a user
-/// called like the ledger's that would be the ledger, and no table of the job's.
+/// called like the ledger's that would be the ledger: the job's tables would be
+/// found in one place before the ledger is made and in another after. For one
+/// transaction only: behind a pooler the next may be another session's.
 pub(super) const LEAVE_LEDGER_OUT: &str = "\
 SELECT pg_catalog.set_config('search_path', coalesce(
     (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY n)
