@@ -1,6 +1,7 @@
 //! A PostgreSQL of a test's own, set up as the test needs it.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
@@ -84,6 +85,20 @@ impl OwnPostgres {
         while self.value(loaded).await == before {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+    }
+
+    /// Ends the server without a warning to anybody, and starts it again.
+    ///
+    /// # Panics
+    /// With what the server says, if it does not start.
+    pub fn crash_and_start(&self) {
+        let (data, log) = (self.path("data"), self.path("log"));
+        let port = format!("-p {}", self.port);
+        let how = ["-m", "immediate", "-l", text(&log), "-o", &port, "-w", "restart"];
+        // Its own output would be the server's too, and never end.
+        let mut restart = as_server(self.programs.join("pg_ctl"));
+        restart.args(["-D", text(&data)]).args(how).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(restart.status().expect("pg_ctl").success(), "the server does not start again");
     }
 
     /// The URL by which its superuser comes to the database `postgres`.

@@ -18,7 +18,7 @@ use super::ask::{Dialogue, Failure, blamed, send};
 use super::fault::{leaves_open, of_server, session_over};
 use super::session::Beginning;
 use super::transaction::{Step, Transaction};
-use super::wire::{self, Answers, Connection, Request, ServerError, Status};
+use super::wire::{self, Answers, Connection, Parameter, Request, ServerError};
 use super::write::{Halfway, How, Writer};
 use super::{dead_letters, diagnose, mark};
 use crate::written::{Order, Written};
@@ -136,14 +136,21 @@ impl PostgresLane {
         let Some(mut connection) = self.connection.take() else { return lost() };
         crash_point("begin");
         let asks = self.writers.iter().any(Writer::asks);
-        let sent = match self.transaction(&unit) {
-            Err(refusal) => return self.refuse(connection, refusal, false).await,
-            Ok(_) if asks => self.ask_and_send(&mut connection, &unit).await,
-            Ok((transaction, counts)) => {
-                send_all(&mut connection, transaction, &unit, counts).await
-            }
+        let sent = if asks {
+            self.ask_and_send(&mut connection, &unit).await
+        } else {
+            self.send_whole(&mut connection, &unit).await
         };
         self.conclude(connection, sent, !asks).await
+    }
+
+    async fn send_whole(
+        &self,
+        connection: &mut Connection,
+        unit: &Arc<Unit>,
+    ) -> Result<Sent, Failure> {
+        let (transaction, counts) = self.transaction(unit)?;
+        send_all(connection, transaction, unit, counts).await
     }
 
     /// The unit's transaction, statement by statement where the server has to
@@ -153,6 +160,7 @@ impl PostgresLane {
         connection: &mut Connection,
         unit: &Arc<Unit>,
     ) -> Result<Sent, Failure> {
+        self.refuse_early(unit)?;
         let begun = self.beginning.transaction()?;
         let dialogue = Dialogue::new(connection, &self.writers, unit, begun);
         let (counts, mut rest) = dialogue.write(&self.order).await?;
@@ -173,9 +181,7 @@ impl PostgresLane {
         loop {
             let unit = match sent {
                 Err(Failure::Over(error)) => return over(&error),
-                Err(Failure::Refused(refusal)) => {
-                    return self.refuse(connection, refusal, true).await;
-                }
+                Err(Failure::Refused(refusal)) => return self.refuse(connection, refusal).await,
                 Ok(sent) => match connection.answers().await {
                     Err(error) => return over(&error),
                     Ok(answers) => match self.judge(&sent, &answers, in_good_faith) {
@@ -186,8 +192,7 @@ impl PostgresLane {
                         }
                         Verdict::Open(fault) => return Settled::Unknown(fault),
                         Verdict::Refused(refusal) => {
-                            let is_open = answers.status != Status::Idle;
-                            return self.refuse(connection, refusal, is_open).await;
+                            return self.refuse(connection, refusal).await;
                         }
                         Verdict::Mistaken => sent.unit,
                     },
@@ -237,43 +242,33 @@ impl PostgresLane {
     }
 
     /// Refuses a unit: takes the answers to those behind it, which refused
-    /// themselves, and ends the transaction if one `is_open`.
-    async fn refuse(
-        &mut self,
-        mut connection: Connection,
-        refusal: Refusal,
-        is_open: bool,
-    ) -> Settled {
+    /// themselves, ends the transaction if one is open, and looks at the mark.
+    async fn refuse(&mut self, mut connection: Connection, refusal: Refusal) -> Settled {
         let ended = async {
-            let behind = self.drain(&mut connection, Turn::refused).await?;
-            if is_open || behind {
-                roll_back(&mut connection).await?;
-            }
-            self.look(&mut connection).await
+            self.drain(&mut connection, Turn::refused).await?;
+            roll_back_and(&mut connection, mark::LOOK, &mark::place(&self.key)).await
         };
-        match ended.await {
-            Err(error) => over(&error),
-            Ok(found) => {
-                self.connection = Some(connection);
-                Settled::Refused(in_light_of(found, refusal))
-            }
-        }
+        let answers = match ended.await {
+            Ok(answers) => answers,
+            Err(error) => return over(&error),
+        };
+        self.connection = Some(connection);
+        let rows = answers.done.get(1).map(|answer| answer.rows.as_slice());
+        Settled::Refused(in_light_of(mark::read(&self.key, rows.unwrap_or_default()), refusal))
     }
 
     /// Reads the answers to all units on their way, and makes of each what
-    /// becomes of it; whether there were any.
+    /// becomes of it.
     async fn drain(
         &mut self,
         connection: &mut Connection,
         becomes: fn(Sent) -> Turn,
-    ) -> Result<bool, wire::Error> {
-        let mut any = false;
+    ) -> Result<(), wire::Error> {
         for turn in &mut self.queue {
             if !matches!(turn, Turn::Sent(_)) {
                 continue;
             }
             let answers = connection.answers().await?;
-            any = true;
             let Turn::Sent(sent) = std::mem::replace(turn, Turn::Settled(lost())) else { continue };
             *turn = match answers.done.last() {
                 // That would break the lane's promise; whoever reads it is told.
@@ -283,22 +278,7 @@ impl PostgresLane {
                 _ => becomes(sent),
             };
         }
-        Ok(any)
-    }
-
-    /// How far the mark is; a fault if it is another lane's.
-    async fn look(&self, connection: &mut Connection) -> Result<Result<u64>, wire::Error> {
-        let mut request = Request::default();
-        request.run(mark::LOOK, &mark::place(&self.key))?;
-        connection.send(request.end()).await?;
-        let mut answers = connection.answers().await?;
-        Ok(match answers.error {
-            Some(error) => Err(of_server(&error)),
-            None => {
-                let rows = answers.done.pop().map(|answer| answer.rows).unwrap_or_default();
-                mark::read(&self.key, &rows)
-            }
-        })
+        Ok(())
     }
 }
 
@@ -325,11 +305,25 @@ async fn send_all(
     Ok(Sent { unit: Arc::clone(unit), steps, counts })
 }
 
+/// Ends a transaction that may be open.
 pub(super) async fn roll_back(connection: &mut Connection) -> Result<(), wire::Error> {
     let mut request = Request::default();
     request.run("ROLLBACK", &[])?;
     connection.send(request.end()).await?;
     connection.answers().await.map(drop)
+}
+
+/// The same, and one statement more, whose answer is the second.
+async fn roll_back_and(
+    connection: &mut Connection,
+    sql: &str,
+    parameters: &[Parameter],
+) -> Result<Answers, wire::Error> {
+    let mut request = Request::default();
+    request.run("ROLLBACK", &[])?;
+    request.run(sql, parameters)?;
+    connection.send(request.end()).await?;
+    connection.answers().await
 }
 
 /// The refusal in the light of the mark: rows that another runner has written
@@ -379,7 +373,7 @@ impl Lane for PostgresLane {
         self.queue.push_back(Turn::Sent(Sent { unit, steps, counts }));
         // What is wrong, whoever reads the answer learns.
         if let Err(error) = connection.send(bytes).await {
-            tracing::debug!(?error, "a unit was not sent");
+            tracing::debug!(fault = %session_over(&error), "a unit was not sent");
         }
     }
 

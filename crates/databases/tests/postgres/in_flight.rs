@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kiln_core::{Kind, Landed, Mode};
+use kiln_testkit::OwnPostgres;
 
 use super::*;
 use crate::lost_answers::Way;
@@ -156,6 +157,35 @@ async fn a_backend_that_is_ended_leaves_both_units_open() {
     assert_eq!(at.done, 100);
     commit(&mut new, &hundred(100, 0)).await;
     assert_eq!(mark(&server).await, "200/200");
+}
+
+/// Fault 12: the server is killed while a unit is written and one waits.
+#[tokio::test]
+async fn a_server_that_is_killed_and_started_again_leaves_both_units_open() {
+    let server = OwnPostgres::start(&[], "");
+    server.value(&trigger("PERFORM pg_sleep(60);")).await;
+    let database = connect(&server.url(), None).await.unwrap();
+    let mut old = lane(&database).await;
+    commit(&mut old, &hundred(0, 0)).await;
+    old.submit(Arc::new(hundred(100, 13))).await;
+    old.submit(Arc::new(hundred(200, 0))).await;
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while server.value(sleeping).await == "0" {
+        tokio::task::yield_now().await;
+    }
+    server.crash_and_start();
+    for _ in 0..2 {
+        match old.settle().await {
+            Settled::Unknown(fault) => {
+                assert_eq!((fault.kind(), fault.is_transient()), (Kind::Unreachable, true));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (mut new, at) = open(&database, &key("r", 1), &writes(), &rows(0, 0).schema()).await;
+    assert_eq!(at.done, 100);
+    commit(&mut new, &hundred(100, 0)).await;
+    assert_eq!(server.value("SELECT count(*) FROM t").await, "200");
 }
 
 /// Fault 11: nothing comes through any more, and nobody says so.

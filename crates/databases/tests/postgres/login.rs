@@ -18,6 +18,23 @@ host  all all    127.0.0.1/32 trust
 local all scram               scram-sha-256
 ";
 
+/// Opens a lane, which logs in by itself, and commits three items.
+async fn commit_three(server: &OwnPostgres, url: &str) {
+    server
+        .value(
+            "DROP TABLE IF EXISTS t; CREATE TABLE t (id bigint); \
+                  DROP SCHEMA IF EXISTS kiln CASCADE",
+        )
+        .await;
+    let database = connect(url, None).await.unwrap();
+    database.ledger().prepare().await.unwrap();
+    let items = batch(vec![("id", ints(1..=3))]);
+    let writes = [insert("t", &["id"])];
+    let (mut lane, _) = open(&database, &key("run", 1), &writes, &items.schema()).await;
+    commit(&mut lane, &unit(0, vec![items])).await;
+    assert_eq!(server.value("SELECT count(*) FROM t").await, "3", "{url}");
+}
+
 /// Hard to write into a URL, and into a password file.
 const PASSWORD: &str = "canary:@/?%\\ ü";
 const IN_URL: &str = "canary%3A%40%2F%3F%25%5C%20%C3%BC";
@@ -43,6 +60,7 @@ async fn a_password_is_proved_in_each_way_that_servers_ask() {
     let place = format!("127.0.0.1:{}/postgres", server.port);
     for role in ["scram", "md5", "clear"] {
         reach(&format!("postgres://{role}:{IN_URL}@{place}")).await.expect(role);
+        commit_three(&server, &format!("postgres://{role}:{IN_URL}@{place}")).await;
         let fault = reach(&format!("postgres://{role}:canary@{place}")).await.expect_err(role);
         assert_eq!((fault.kind(), fault.code()), (Kind::NotPermitted, Some("28P01")), "{fault}");
         assert!(!fault.is_transient(), "{role}: a wrong password is not tried again");
@@ -121,12 +139,5 @@ async fn of_several_servers_the_one_that_is_meant_is_taken() {
     assert_eq!(reach(&refused).await.unwrap_err().kind(), Kind::NotPermitted);
 
     // A lane goes where the sessions went.
-    server.value("CREATE TABLE t (id bigint)").await;
-    let database = connect(&two("tester", ""), None).await.unwrap();
-    database.ledger().prepare().await.unwrap();
-    let items = batch(vec![("id", ints(1..=3))]);
-    let writes = [insert("t", &["id"])];
-    let (mut lane, _) = open(&database, &key("run", 1), &writes, &items.schema()).await;
-    commit(&mut lane, &unit(0, vec![items])).await;
-    assert_eq!(server.value("SELECT count(*) FROM t").await, "3");
+    commit_three(&server, &two("tester", "")).await;
 }
