@@ -2,7 +2,7 @@
 //!
 //! The unit's values go to the server as texts, to a function of the session's
 //! own that tries items in groups, each in a subtransaction: groups grow while
-//! all is well and are cut where something fails, down to the items that fail
+//! all is well and are halved where something fails, down to the items that fail
 //! by themselves. What may have failed only because a later item was not there
 //! yet is tried once more in the end. Then everything is rolled back.
 
@@ -163,7 +163,8 @@ fn read(
     Ok(found)
 }
 
-/// The function that tries items.
+/// The function that tries items. A plan of its own for each group would hold a
+/// copy of all values for each place where one is used.
 fn function(writers: &[Writer]) -> Result<String> {
     let mut parameters = Vec::new();
     let mut records = String::new();
@@ -187,7 +188,7 @@ fn function(writers: &[Writer]) -> Result<String> {
         "CREATE FUNCTION pg_temp.kiln_diagnose({}) \
          RETURNS TABLE (kiln_item int, kiln_write int, kiln_code text, kiln_message text, \
                         kiln_hint text, kiln_constraint text, kiln_column text) \
-         LANGUAGE plpgsql AS {tag}{body}{tag}",
+         LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS {tag}{body}{tag}",
         parameters.join(", "),
     ))
 }
@@ -240,7 +241,11 @@ const BODY: &str = "
 DECLARE
     kiln_last CONSTANT int := pg_catalog.cardinality(kiln_s0) - 1;
     kiln_next int := 1;
+    -- How many items are tried at once.
     kiln_group int := 16;
+    -- From kiln_next up to here an item is known to fail.
+    kiln_bound int := 0;
+    kiln_before int := 0;
     kiln_queue int[];
     kiln_again int[] := '{}';
     kiln_at int;
@@ -252,7 +257,9 @@ DECLARE
     LOOP
         IF kiln_next <= kiln_last THEN
             kiln_from := kiln_next;
-            kiln_to := least(kiln_from + kiln_group - 1, kiln_last);
+            kiln_to := CASE WHEN kiln_next <= kiln_bound
+                            THEN greatest((kiln_next + kiln_bound - 1) / 2, kiln_next)
+                            ELSE least(kiln_next + kiln_group - 1, kiln_last) END;
         ELSIF kiln_queue IS NULL OR kiln_at = pg_catalog.cardinality(kiln_queue) THEN
             EXIT WHEN kiln_again = '{}' OR NOT kiln_is_better;
             kiln_queue := kiln_again;
@@ -268,7 +275,9 @@ DECLARE
         BEGIN
 {tries}            IF kiln_next <= kiln_last THEN
                 kiln_next := kiln_to + 1;
-                kiln_group := least(2 * kiln_group, 256);
+                IF kiln_bound < kiln_from THEN
+                    kiln_group := least(2 * kiln_group, 256);
+                END IF;
             ELSE
                 kiln_is_better := true;
                 kiln_item := kiln_from;
@@ -281,8 +290,7 @@ DECLARE
                 kiln_hint = PG_EXCEPTION_HINT, kiln_constraint = CONSTRAINT_NAME,
                 kiln_column = COLUMN_NAME;
             IF kiln_from < kiln_to AND kiln_code ~ '^(2[123]|44|54|P0|40002)' THEN
-                kiln_group := (kiln_to - kiln_from + 1) / 4;
-                kiln_group := greatest(kiln_group, 1);
+                kiln_bound := kiln_to;
                 CONTINUE;
             END IF;
             IF kiln_code ~ '^22' AND kiln_column = '' THEN
@@ -300,6 +308,9 @@ DECLARE
             END IF;
             IF kiln_next <= kiln_last THEN
                 kiln_next := kiln_from + 1;
+                kiln_group := least(greatest((kiln_group + kiln_from - kiln_before) / 2, 1), 256);
+                kiln_before := kiln_from;
+                kiln_bound := 0;
             END IF;
         END;
     END LOOP;
