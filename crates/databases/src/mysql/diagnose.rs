@@ -16,6 +16,9 @@ use super::session::Session;
 const FIRST: usize = 64;
 const MOST: usize = 512;
 
+/// What is good so far stays; going back to it leaves it in place.
+const SAVE: &str = "SAVEPOINT kiln_part";
+
 /// Names every item that would be refused; the caller rolls back. `None` where
 /// the moment is at fault, and only trying parts for good tells.
 pub(super) async fn diagnose(
@@ -27,13 +30,14 @@ pub(super) async fn diagnose(
     let mut rejections: Vec<Rejection> = Vec::new();
     let mut rest = unit.items.as_slice();
     let mut take = FIRST;
+    session.run(SAVE).await.map_err(|e| own_fault(&e))?;
     while !rest.is_empty() {
         let (few, behind) = rest.split_at(take.clamp(1, rest.len()));
         let is_good = |o: &&u64| !rejections.iter().any(|r| r.ordinal == **o);
         let good: Vec<u64> = few.iter().filter(is_good).copied().collect();
         let part = part_of(unit, good)?;
-        session.run("SAVEPOINT kiln_part").await.map_err(|e| own_fault(&e))?;
         let Err(refusal) = writes.write(session, &part, &mut Halfway::never()).await else {
+            session.run(SAVE).await.map_err(|e| own_fault(&e))?;
             rest = behind;
             take = (take * 2).min(MOST);
             continue;

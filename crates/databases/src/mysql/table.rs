@@ -153,7 +153,8 @@ impl Table {
                 self.column(name).is_some_and(|c| c.counts)
                     && !written.iter().any(|w| same_name(w, name))
             };
-            !(unique.is_plain && unique.is_over(key)) && !unique.columns.iter().any(is_new)
+            let is_key = unique.is_plain && unique.is_over(key);
+            !(is_key || unique.columns.iter().any(is_new))
         })
     }
 }
