@@ -32,6 +32,10 @@ doc *args:
 deny:
     cargo deny check
 
+# kiln beside others that do the same work (bench/README.md): just bench --quick
+bench *args:
+    bench/run {{ args }}
+
 # All that CI looks at
 ci:
     bash .ci/run
