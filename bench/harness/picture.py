@@ -3,6 +3,7 @@
 from html import escape
 
 from .contest import ratio
+from .report import digits
 
 WIDTH, NAMES, NUMBERS = 920, 360, 150
 BAR, GAP, HEAD, BETWEEN = 15, 5, 30, 22
@@ -41,7 +42,7 @@ def bar(result, found, y, unit):
     """The median as a bar, the lowest and the highest round as a line on it."""
     colour = KILN if result.name.startswith("kiln") else OTHERS
     middle, end = y + BAR / 2, NAMES + found.high * unit
-    label = f"{found.median:.2f} · {result.items_per_second:,.0f}/s"
+    label = f"{digits(found.median)} · {result.items_per_second:,.0f}/s"
     return [
         text(NAMES - 8, y + BAR - 3, result.name, anchor="end"),
         f'<rect x="{NAMES}" y="{y}" width="{max(1, found.median * unit):.1f}" height="{BAR}" '

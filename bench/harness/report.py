@@ -76,6 +76,7 @@ def row(result, first):
 
 
 def digits(value):
+    """Two of them that say something."""
     return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 

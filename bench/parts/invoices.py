@@ -27,9 +27,9 @@ FACTS = ("SELECT (SELECT count(*) FROM items), count(*), sum(quantity), sum(quan
 def contests(bench):
     server = bench.postgres()
     whole, words = source()
-    count = min(bench.size(600_000), lines_of(whole))
-    files = {n: first(whole, n) for n in (count, min(count, 50_000), min(count, 5_000))}
-    large, middle, small = files
+    count = lines_of(whole)
+    large, middle, small = (min(count, bench.size(n)) for n in (count, 50_000, 5_000))
+    files = {n: first(whole, n) for n in (large, middle, small)}
     setup = (EXAMPLE / "schema.postgres.sql").read_text()
 
     def start():

@@ -24,9 +24,9 @@ def contest(bench, server, kind, title):
     # Where kiln is not told that the quantity is a number, the server finds out.
     typed = {} if kind == "duplicate" else {"quantity": "text"}
 
-    def add(name, file, command, rounds=None):
+    def add(name, file, command):
         contenders.append(Contender(name, command, file.lines, start,
-                                    holds(server, file.facts), rounds))
+                                    holds(server, file.facts)))
 
     def variant(every, n=count):
         return lines(n, kind=kind if every else None, every=every)
@@ -37,11 +37,10 @@ def contest(bench, server, kind, title):
             add(f"kiln, chunk {chunk:,}: {share}", file,
                 run_kiln("insert", file, server.url(), chunk, **typed))
     for share, every in SHARES.items():
-        file = variant(every, bench.size(20_000))
+        file = variant(every, bench.size(10_000))
         add(f"psycopg executemany(500), then line by line: {share}", file,
             script("executemany", file.path, server.url(), 500, "isolate"))
     for share, every in SHARES.items():
-        file = variant(every, bench.size(20_000))
-        add(f"pgloader: {share}", file,
-            lambda file=file: pgloader(file, server.url()), rounds=2)
+        file = variant(every, bench.size(10_000))
+        add(f"pgloader: {share}", file, lambda file=file: pgloader(file, server.url()))
     return Contest(f"bad-{kind}", f"Bad items in PostgreSQL: {title}", contenders, server)
