@@ -10,6 +10,7 @@ from .common import copy, fresh, holds, psql, run_kiln, script
 
 # The measure of all: what is nearest to it takes part in all five rounds.
 ROUNDS, FEW = 5, 3
+OFTEN = [(5_000, 1), (5_000, 2), (1_000, 1)]
 
 PGLOADER = """\
 LOAD CSV
@@ -24,8 +25,8 @@ LOAD CSV
 def contests(bench):
     server = bench.postgres()
     url = server.url()
-    many, sample = lines(bench.size(1_000_000)), lines(bench.size(100_000))
-    half, few = lines(bench.size(300_000)), lines(bench.size(10_000))
+    many, half, third = (lines(bench.size(n)) for n in (1_000_000, 500_000, 300_000))
+    sample, few = lines(bench.size(50_000)), lines(bench.size(5_000))
 
     def contender(name, file, command, rounds=FEW, note="", before=tuple):
         return Contender(name, command, file.lines, fresh(server, before),
@@ -35,13 +36,13 @@ def contests(bench):
                        "one transaction, nothing but the rows: the limit")]
     for chunk in (5_000, 10_000, 1_000, 500):
         for lanes in (1, 2):
-            often = chunk in (1_000, 5_000)
-            close.append(contender(kiln_name(chunk, lanes), many,
-                                   run_kiln("insert", many, url, chunk, lanes),
-                                   ROUNDS if often else FEW))
+            file = half if chunk == 500 else many
+            close.append(contender(kiln_name(chunk, lanes), file,
+                                   run_kiln("insert", file, url, chunk, lanes),
+                                   ROUNDS if (chunk, lanes) in OFTEN else FEW))
     peers = [
-        contender("psycopg COPY, 5,000 a transaction", half,
-                  script("copy_chunks", half.path, url, 5_000)),
+        contender("psycopg COPY, 5,000 a transaction", third,
+                  script("copy_chunks", third.path, url, 5_000)),
         contender("psycopg executemany, 500 a transaction", sample,
                   script("executemany", sample.path, url, 500)),
         contender("psycopg, line by line, a transaction each", few,
@@ -50,8 +51,8 @@ def contests(bench):
         *(contender(f"Spring Batch 6, chunk {chunk:,}", half,
                     lambda chunk=chunk: [*spring_batch(), half.path, jdbc(server), "bench", chunk],
                     before=spring_tables) for chunk in (1_000, 5_000)),
-        *(contender(f"spring-batch-rs, chunk {chunk:,}", half,
-                    lambda chunk=chunk: [spring_batch_rs(), half.path, url, chunk],
+        *(contender(f"spring-batch-rs, chunk {chunk:,}", third,
+                    lambda chunk=chunk: [spring_batch_rs(), third.path, url, chunk],
                     before=lambda: CASTS) for chunk in (1_000, 5_000)),
     ]
     return [Contest("insert", "Insert into PostgreSQL", close + peers, server, ROUNDS)]

@@ -20,7 +20,7 @@ def contests(bench):
 
 
 def contest(bench, server, kind, title):
-    count, start, contenders = bench.size(200_000), fresh(server), []
+    count, start, contenders = bench.size(100_000), fresh(server), []
     # Where kiln is not told that the quantity is a number, the server finds out.
     typed = {} if kind == "duplicate" else {"quantity": "text"}
 
@@ -37,10 +37,10 @@ def contest(bench, server, kind, title):
             add(f"kiln, chunk {chunk:,}: {share}", file,
                 run_kiln("insert", file, server.url(), chunk, **typed))
     for share, every in SHARES.items():
-        file = variant(every, bench.size(10_000))
+        file = variant(every, bench.size(5_000))
         add(f"psycopg executemany(500), then line by line: {share}", file,
             script("executemany", file.path, server.url(), 500, "isolate"))
     for share, every in SHARES.items():
-        file = variant(every, bench.size(10_000))
+        file = variant(every, bench.size(5_000))
         add(f"pgloader: {share}", file, lambda file=file: pgloader(file, server.url()))
     return Contest(f"bad-{kind}", f"Bad items in PostgreSQL: {title}", contenders, server)

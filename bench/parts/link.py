@@ -33,7 +33,6 @@ def contest(bench, server, ms):
         contenders.append(contender(r"psql \copy, no proxy", many, psql(near, copy(many))))
     else:
         contenders += [
-            contender("kiln, chunk 5,000, 2 lanes", many, run_kiln("insert", many, far, lanes=2)),
             contender("psycopg executemany, 500 a transaction", sample,
                       script("executemany", sample.path, far, 500)),
             contender("psycopg, line by line, a transaction each", few,

@@ -15,7 +15,7 @@ IGNORE 1 LINES ({columns}) SET customer_id = nullif(@customer, '')"""
 
 def contests(bench):
     server = bench.mariadb()
-    many, sample = lines(bench.size(1_000_000)), lines(bench.size(100_000))
+    many, sample = lines(bench.size(500_000)), lines(bench.size(50_000))
     columns = COLUMNS.replace("customer_id", "@customer")
     load = LOAD.format(path=many.path, columns=columns)
     program("mariadb", "mariadb-client")

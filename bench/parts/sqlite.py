@@ -27,7 +27,7 @@ def contests(bench):
         contender("kiln, chunk 1,000", run_kiln("insert", many, database.url, 1_000), "DELETE"),
         contender("Python executemany, 5,000 a transaction",
                   script("sqlite_executemany", many.path, database.path, 5_000), "WAL"),
-    ], database, rounds=5)]
+    ], database)]
 
 
 class Database:

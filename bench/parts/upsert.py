@@ -19,7 +19,8 @@ def contests(bench):
 
 
 def empty(bench, server):
-    url, many, sample = server.url(), lines(bench.size(1_000_000)), lines(bench.size(100_000))
+    url, many, half = server.url(), lines(bench.size(1_000_000)), lines(bench.size(500_000))
+    sample = lines(bench.size(50_000))
     start = fresh(server)
 
     def contender(name, file, command, rounds=None):
@@ -28,7 +29,7 @@ def empty(bench, server):
     return Contest("upsert-empty", "Upsert into an empty table of PostgreSQL", [
         contender(r"psql \copy (plain insert)", many, psql(url, copy(many))),
         contender("kiln, chunk 5,000", many, run_kiln("upsert", many, url)),
-        contender("kiln, chunk 1,000", many, run_kiln("upsert", many, url, 1_000)),
+        contender("kiln, chunk 1,000", half, run_kiln("upsert", half, url, 1_000)),
         contender("kiln, chunk 5,000, 2 lanes", many, run_kiln("upsert", many, url, lanes=2)),
         contender(r"psql, \copy to a staging table, then one upsert", many, staged(url, many)),
         contender("psycopg executemany, 500 a transaction", sample,
@@ -40,7 +41,7 @@ def full(bench, server):
     """Every line is there already, with other values."""
     url, count = server.url(), bench.size(300_000)
     there, many = lines(count, OTHER_SEED), lines(count)
-    sample = lines(bench.size(100_000))
+    sample = lines(bench.size(50_000))
     fill = psql(url, copy(there))
     empty = fresh(server)
 
