@@ -26,7 +26,7 @@ def contests(bench):
     server = bench.postgres()
     url = server.url()
     many, half, third = (lines(bench.size(n)) for n in (1_000_000, 500_000, 300_000))
-    sample, few = lines(bench.size(50_000)), lines(bench.size(5_000))
+    sample, few, tiny = (lines(bench.size(n)) for n in (50_000, 5_000, 1_000))
 
     def contender(name, file, command, rounds=FEW, note="", before=tuple):
         return Contender(name, command, file.lines, fresh(server, before),
@@ -48,9 +48,11 @@ def contests(bench):
         contender("psycopg, line by line, a transaction each", few,
                   script("line_by_line", few.path, url)),
         contender("pgloader", sample, lambda: pgloader(sample, url)),
-        *(contender(f"Spring Batch 6, chunk {chunk:,}", half,
-                    lambda chunk=chunk: [*spring_batch(), half.path, jdbc(server), "bench", chunk],
-                    before=spring_tables) for chunk in (1_000, 5_000)),
+        *(contender(name, file, lambda file=file, chunk=chunk: spring(file, server, chunk),
+                    before=spring_tables)
+          for name, file, chunk in (("Spring Batch 6, chunk 1,000", many, 1_000),
+                                    ("Spring Batch 6, chunk 5,000", many, 5_000),
+                                    ("Spring Batch 6, hardly more than its start", tiny, 1_000))),
         *(contender(f"spring-batch-rs, chunk {chunk:,}", third,
                     lambda chunk=chunk: [spring_batch_rs(), third.path, url, chunk],
                     before=lambda: CASTS) for chunk in (1_000, 5_000)),
@@ -68,9 +70,10 @@ def pgloader(file, url):
     return [program("pgloader", "pgloader"), "--quiet", "--root-dir", WORK / "pgloader", load]
 
 
-def jdbc(server):
-    return (f"jdbc:postgresql://127.0.0.1:{server.port}/postgres"
-            "?reWriteBatchedInserts=true&currentSchema=public,batch")
+def spring(file, server, chunk):
+    url = (f"jdbc:postgresql://127.0.0.1:{server.port}/postgres"
+           "?reWriteBatchedInserts=true&currentSchema=public,batch")
+    return [*spring_batch(), file.path, url, "bench", chunk]
 
 
 def spring_tables():
