@@ -242,3 +242,75 @@ async fn b32_killed_in_each_step_on_sqlite() {
 async fn b32_killed_in_each_step_on_postgres() {
     killed_in_each_step(kiln_testkit::postgres).await;
 }
+
+/// The second step reads the table that the first one writes, and that is not
+/// there before.
+const CHAIN: &str = r#"name = "chain"
+
+[params]
+url = "sqlite:out.db"
+
+[target]
+url = "${url}"
+setup = "schema.sql"
+
+[chunk]
+items = 2
+
+[[step]]
+name = "totals"
+needs = ["sales"]
+source = { table = "sales" }
+
+[[step.write]]
+table = "totals"
+mode = "increment"
+key = ["good"]
+add = ["amount"]
+
+[[step]]
+name = "sales"
+
+[step.source]
+file = "sales.csv"
+
+[step.source.columns]
+id = "int"
+amount = "int"
+
+[[step.write]]
+table = "sales"
+"#;
+
+async fn a_step_reads_what_another_wrote(database: TestDatabase) {
+    let place = Place::new();
+    place.write("job.toml", CHAIN);
+    let schema = "CREATE TABLE IF NOT EXISTS sales (id BIGINT PRIMARY KEY, good TEXT NOT NULL, \
+                  amount BIGINT NOT NULL);\nCREATE TABLE IF NOT EXISTS totals \
+                  (good TEXT PRIMARY KEY, amount BIGINT NOT NULL);";
+    place.write("schema.sql", schema);
+    place.write("sales.csv", "id,good,amount\n1,a,1\n2,b,2\n3,a,4\n4,c,8\n5,b,16\n");
+    let url = format!("url={}", database.url);
+    place.kiln(&["validate", "job.toml", "--param", &url]).exits(0);
+    let preview = place.kiln(&["preview", "job.toml", "--param", &url]).exits(0);
+    assert!(preview.stdout.contains("nothing can be read yet"), "{}", preview.stdout);
+    for at in ["committed:2", "commit:2", "mark:2"] {
+        let mut killed = place.command(&["run", "job.toml", "--param", &url]);
+        assert_eq!(killed.env("KILN_CRASH_AT", at).output().unwrap().status.code(), None, "{at}");
+    }
+    let ended = place.kiln(&["run", "job.toml", "--param", &url, "--report", "-"]).exits(0);
+    assert_eq!(report(&ended)["items_processed"], 10);
+    let totals = database.query("SELECT good, amount FROM totals ORDER BY good").await;
+    let totals: Vec<String> = totals.into_iter().flatten().flatten().collect();
+    assert_eq!(totals, ["a", "5", "b", "18", "c", "8"]);
+}
+
+#[tokio::test]
+async fn a_step_reads_what_another_wrote_to_sqlite() {
+    a_step_reads_what_another_wrote(kiln_testkit::sqlite()).await;
+}
+
+#[tokio::test]
+async fn a_step_reads_what_another_wrote_to_postgres() {
+    a_step_reads_what_another_wrote(kiln_testkit::postgres().await).await;
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kiln_core::{Fault, Fingerprint};
 use serde::Deserialize;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use crate::definition;
@@ -109,13 +110,20 @@ pub(crate) fn not_there_yet(
     text.problem(span, Fault::config(format!("{what} is not there yet")).with_hint(hint))
 }
 
+/// The URL in a table of a job or of a step.
+fn url<'a, 'i>(table: &'a DeTable<'i>, of: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+    table.get(of)?.get_ref().get("url")
+}
+
 /// Warns of passwords that stand in the job file.
 fn literal_passwords(table: &DeTable<'_>, text: &Text) -> Vec<Problem> {
-    let url = |of| table.get(of).and_then(|t: &toml::Spanned<DeValue<'_>>| t.get_ref().get("url"));
     let params = table.get("params").and_then(|p| p.get_ref().as_table());
-    let values = url("source")
+    let steps = table.get("step").and_then(|s| s.get_ref().as_array());
+    let steps = steps.into_iter().flatten().filter_map(|step| step.get_ref().as_table());
+    let values = url(table, "target")
         .into_iter()
-        .chain(url("target"))
+        .chain(url(table, "source"))
+        .chain(steps.filter_map(|step| url(step, "source")))
         .chain(params.into_iter().flat_map(|p| p.values()));
     let holds_one = |value: &DeValue<'_>| {
         let secrets = value.as_str().map(secrets_of).unwrap_or_default();

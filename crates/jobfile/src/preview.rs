@@ -18,6 +18,9 @@ const NEW: &str = "(new)";
 pub struct Preview {
     /// The step's name; none if it is the job's only one.
     pub step: Option<String>,
+    /// Why nothing could be read, where the steps that it needs may have to run
+    /// first.
+    pub unread: Option<String>,
     /// One table for each write, in order.
     pub tables: Vec<PreviewTable>,
     /// Items that would be dead letters, in order.
@@ -70,7 +73,12 @@ impl JobFile {
         let parts = self.parts(Purpose::Look).await?;
         let mut previews = Vec::new();
         for (spec, parts) in steps.iter().zip(parts.steps).filter(|(spec, _)| is_meant(spec)) {
-            let mut preview = first_items(spec, parts, most).await?;
+            let mut preview = match first_items(spec, parts, most).await {
+                Err(problem) if !spec.needs.is_empty() => {
+                    Preview { unread: Some(problem.fault().message().to_owned()), ..empty(&[]) }
+                }
+                preview => preview?,
+            };
             preview.step = (steps.len() > 1).then(|| spec.name.get_ref().clone());
             previews.push(preview);
         }
@@ -114,7 +122,7 @@ fn empty(writes: &[Write]) -> Preview {
         rows: Vec::new(),
     };
     let tables = writes.iter().map(table).collect();
-    Preview { step: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
+    Preview { step: None, unread: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
 }
 
 impl Preview {

@@ -213,6 +213,17 @@ fn a_password_in_the_job_file_is_warned_of_and_never_shown() {
 }
 
 #[test]
+fn a_password_in_a_step_is_warned_of_as_well() {
+    let source = "source = { url = \"postgres://ann:canary@db/shop\", table = \"sales\" }";
+    let text = STEPS.replacen("[step.source]\nfile = \"in.csv\"", source, 1);
+    let folder = folder(&text);
+    let job = JobFile::load(&folder.path().join("job.toml"), &[]).unwrap();
+    let [warning] = job.warnings() else { panic!("one warning: {:?}", job.warnings()) };
+    assert!(warning.place().unwrap().ends_with("job.toml:9"), "{warning:?}");
+    assert!(!rendered(warning, folder.path()).contains("canary"));
+}
+
+#[test]
 fn passwords_are_no_parameters_of_a_run() {
     let text = GOOD
         .replace("limit = 5", "limit = 5\nsecret = \"\"\nurl = \"sqlite:out.db\"")

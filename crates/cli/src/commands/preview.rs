@@ -39,6 +39,9 @@ pub(super) async fn preview(args: PreviewArgs) -> Result<u8, Problem> {
 fn rendered(preview: &Preview) -> String {
     let step = preview.step.iter().map(|name| format!("step {}\n\n", printable(name)));
     let mut text: String = step.chain(preview.tables.iter().map(table)).collect();
+    if let Some(why) = &preview.unread {
+        return format!("{text}nothing can be read yet: {}\n", printable(why));
+    }
     let mut failed = Table::new(["failed item", "stage", "error"]);
     for item in &preview.failed {
         failed.row([place(&item.source, item.line), item.stage.to_string(), item.reason.clone()]);
