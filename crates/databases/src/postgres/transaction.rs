@@ -1,6 +1,6 @@
 //! A unit's transaction on its way to the server, statement by statement.
 
-use kiln_core::Result;
+use kiln_core::{Result, is_to_crash};
 
 use super::encode::CopyRows;
 use super::fault::session_over;
@@ -92,7 +92,7 @@ impl Transaction {
 
     /// A place at which a test may end the process.
     pub(super) fn point(&mut self, name: &'static str) {
-        if cfg!(feature = "failpoints") {
+        if is_to_crash() {
             self.points.push((self.request.len(), name));
         }
     }
