@@ -37,7 +37,9 @@ pub(crate) async fn two_at_once(on: On, races: u64) {
 fn assert_held(ended: &Ended, what: &str) {
     let said = &ended.stderr;
     assert_eq!(ended.status.code(), Some(75), "{what}: {said}");
-    assert!(said.contains("held by process ") && said.contains(" since "), "{what}: {said}");
+    // Where the other is done when one asks who it was, nobody holds the run.
+    let held = said.contains("held by process ") && said.contains(" since ");
+    assert!(held || said.contains("was faster"), "{what}: {said}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Rows on their way into a table, many in one statement.
 
 use arrow_array::RecordBatch;
-use kiln_core::{CellColumn, Fault, Kind, Refusal, Result, crash_point};
+use kiln_core::{CellColumn, Fault, Kind, Refusal, Result, crash_point, is_to_crash};
 
 use super::encode::{check_value, push_literal};
 use super::fault::{DbError, fault};
@@ -156,7 +156,7 @@ pub(super) struct Halfway {
 impl Halfway {
     /// Of so many rows.
     pub(super) fn of(rows: usize) -> Self {
-        Self { left: cfg!(feature = "failpoints").then_some(rows.div_ceil(2)) }
+        Self { left: is_to_crash().then_some(rows.div_ceil(2)) }
     }
 
     /// Of none that matter.
