@@ -8,6 +8,10 @@ default:
 test *args:
     ./test {{ args }}
 
+# The long form of the fault tests, with one line of totals a database; or of one: just faults long_form_on_sqlite
+faults name='long_form':
+    ./test -p kiln-cli --test faults -- --ignored --nocapture --test-threads=1 {{ name }}
+
 # The kiln command: just run run examples/invoices/job.toml
 run *args:
     cargo run -q -p kiln-cli -- {{ args }}

@@ -36,12 +36,16 @@ pub fn sqlite() -> TestDatabase {
 /// The URL of the server that a variable names, and the name of a database that
 /// nobody else of this process uses.
 fn server_and_name(variable: &str) -> (String, String) {
-    static MADE: AtomicU32 = AtomicU32::new(0);
     let server = std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} names no server: run the tests by ./test, which starts one")
     });
+    (server, fresh_name())
+}
+
+fn fresh_name() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
     let made = MADE.fetch_add(1, Ordering::Relaxed);
-    (server, format!("kiln_test_{}_{made}", std::process::id()))
+    format!("kiln_test_{}_{made}", std::process::id())
 }
 
 /// The URL of another database on the same server.
@@ -71,6 +75,15 @@ pub async fn mysql() -> TestDatabase {
 /// If there is no such server.
 pub async fn postgres() -> TestDatabase {
     let (server, name) = server_and_name("KILN_TEST_POSTGRES");
+    make_postgres(server, name).await
+}
+
+/// A fresh database on a server.
+pub(crate) async fn postgres_at(server: &str) -> TestDatabase {
+    make_postgres(server.to_owned(), fresh_name()).await
+}
+
+async fn make_postgres(server: String, name: String) -> TestDatabase {
     let client = connect(&server).await;
     // One that was left by a process of the same number is in the way.
     for sql in [

@@ -14,8 +14,9 @@
 //!   the units that it writes, [`stock`] those with keys that come again.
 //! * [`sqlite`], [`postgres`] and [`mysql`] give a database that is gone when the test
 //!   ends, and can be asked by plain SQL.
-//! * [`OwnPostgres`] is a server that a test sets up as it needs it, [`Pooler`]
-//!   a pgbouncer in front of one.
+//! * [`OwnPostgres`] is a server that a test sets up, kills and starts again as it
+//!   needs it, [`Pooler`] a pgbouncer in front of one.
+//! * [`proxy`] is a way to a server that breaks at a message of the test's choice.
 //! * [`shared_data`] finds the real inputs beside the checkout.
 
 // It is called by tests alone: a panic is how it tells.
@@ -27,6 +28,7 @@ mod database;
 pub mod notes;
 mod own_postgres;
 mod pooler;
+pub mod proxy;
 pub mod stock;
 pub mod suites;
 mod target;

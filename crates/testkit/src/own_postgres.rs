@@ -1,11 +1,13 @@
 //! A PostgreSQL of a test's own, set up as the test needs it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::account::{as_server, free_port, give};
+use crate::database::TestDatabase;
 
 /// A server that is gone when the test ends. Its superuser is `tester`; it
 /// listens on 127.0.0.1 and on a socket in [`folder`](Self::folder).
@@ -43,19 +45,54 @@ impl OwnPostgres {
         server
     }
 
+    /// Kills it as a crash would: nothing is tidied up. What it has said to be
+    /// committed outlives it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill(&self) {
+        let file = std::fs::read_to_string(self.path("data/postmaster.pid")).expect("a server");
+        let pid = file.lines().next().and_then(|line| line.parse().ok()).and_then(Pid::from_raw);
+        // Its sessions end when they see that it is gone.
+        kill_process(pid.expect("its process"), Signal::KILL).expect("a living process");
+    }
+
+    /// Starts it where it was, and waits until it takes connections.
+    ///
+    /// # Panics
+    /// With what the server says, if it does not start.
+    pub fn start_again(&self) {
+        let began = Instant::now();
+        // The port, or the memory of the one that was killed, may not be free yet.
+        while !self.try_to_start() {
+            let log = || std::fs::read_to_string(self.path("log")).unwrap_or_default();
+            assert!(began.elapsed() < Duration::from_secs(60), "{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A fresh database on it.
+    pub async fn database(&self) -> TestDatabase {
+        crate::database::postgres_at(&self.url()).await
+    }
+
     /// Tries ports until one is still free when the server takes it.
     fn listen(&mut self) {
-        let (data, log) = (self.path("data"), self.path("log"));
         for _ in 0..5 {
             self.port = free_port();
-            let port = format!("-p {}", self.port);
-            let mut start = as_server(self.programs.join("pg_ctl"));
-            start.args(["-D", text(&data), "-l", text(&log), "-o", &port, "-w", "start"]);
-            if start.output().expect("pg_ctl").status.success() {
+            if self.try_to_start() {
                 return;
             }
         }
-        panic!("{}", std::fs::read_to_string(log).unwrap_or_default());
+        panic!("{}", std::fs::read_to_string(self.path("log")).unwrap_or_default());
+    }
+
+    fn try_to_start(&self) -> bool {
+        let (data, log) = (self.path("data"), self.path("log"));
+        let port = format!("-p {}", self.port);
+        let mut start = as_server(self.programs.join("pg_ctl"));
+        start.args(["-D", text(&data), "-l", text(&log), "-o", &port, "-w", "start"]);
+        start.output().expect("pg_ctl").status.success()
     }
 
     /// The folder of its socket.
@@ -85,20 +122,6 @@ impl OwnPostgres {
         while self.value(loaded).await == before {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-    }
-
-    /// Ends the server without a warning to anybody, and starts it again.
-    ///
-    /// # Panics
-    /// With what the server says, if it does not start.
-    pub fn crash_and_start(&self) {
-        let (data, log) = (self.path("data"), self.path("log"));
-        let port = format!("-p {}", self.port);
-        let how = ["-m", "immediate", "-l", text(&log), "-o", &port, "-w", "restart"];
-        // Its own output would be the server's too, and never end.
-        let mut restart = as_server(self.programs.join("pg_ctl"));
-        restart.args(["-D", text(&data)]).args(how).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(restart.status().expect("pg_ctl").success(), "the server does not start again");
     }
 
     /// The URL by which its superuser comes to the database `postgres`.

@@ -10,5 +10,7 @@ mod crash;
 mod input;
 mod oracle;
 mod pooler;
+#[path = "../common/process.rs"]
+mod process;
 mod shop;
 mod signals;

@@ -9,6 +9,7 @@ mod login;
 mod password_file;
 mod script;
 mod settings;
+mod silence;
 mod stream;
 mod surroundings;
 mod tls;
@@ -162,6 +163,7 @@ impl Server {
     async fn log_in(&self, route: Route, wanted: Target) -> Result<Client> {
         let place = self.settings.place(route.place)?;
         let stream = dial::dial(&self.settings, &self.tls, place, route.way).await?;
+        let stream = stream.patient(self.patience());
         let session = async {
             let client = self.login(place).begin(place, stream).await?;
             login::check(place, &client, wanted).await?;

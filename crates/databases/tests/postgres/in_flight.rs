@@ -173,7 +173,8 @@ async fn a_server_that_is_killed_and_started_again_leaves_both_units_open() {
     while server.value(sleeping).await == "0" {
         tokio::task::yield_now().await;
     }
-    server.crash_and_start();
+    server.kill();
+    server.start_again();
     for _ in 0..2 {
         match old.settle().await {
             Settled::Unknown(fault) => {

@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +18,8 @@ use x509_cert::der::oid::db::rfc5912::{
     SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION, SHA_512_WITH_RSA_ENCRYPTION,
 };
 
+use super::silence::Silence;
+
 /// Bytes in both directions.
 trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
@@ -27,6 +30,7 @@ pub(in crate::postgres) struct Stream {
     socket: Box<dyn Socket>,
     end_point: Option<Vec<u8>>,
     encrypted: bool,
+    silence: Option<Silence>,
 }
 
 impl Stream {
@@ -34,7 +38,7 @@ impl Stream {
     pub(super) fn plain(
         socket: impl AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
     ) -> Self {
-        Self { socket: Box::new(socket), end_point: None, encrypted: false }
+        Self { socket: Box::new(socket), end_point: None, encrypted: false, silence: None }
     }
 
     /// By TLS.
@@ -42,7 +46,13 @@ impl Stream {
         let (_, session) = socket.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let end_point = certificate.and_then(|certificate| end_point(certificate));
-        Self { socket: Box::new(socket), end_point, encrypted: true }
+        Self { socket: Box::new(socket), end_point, encrypted: true, silence: None }
+    }
+
+    /// The same, failing once the server owes an answer for so long.
+    pub(super) fn patient(mut self, patience: Duration) -> Self {
+        self.silence = Some(Silence::new(patience));
+        self
     }
 
     pub(in crate::postgres) fn is_encrypted(&self) -> bool {
@@ -76,7 +86,16 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(context, into);
+        let Some(silence) = &mut self.silence else { return read };
+        match read {
+            Poll::Pending => silence.poll(context).map(Err),
+            Poll::Ready(_) => {
+                silence.heard(&into.filled()[before..]);
+                read
+            }
+        }
     }
 }
 
@@ -86,7 +105,11 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        if let (Some(silence), Poll::Ready(Ok(_))) = (&mut self.silence, &written) {
+            silence.sent(context);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
