@@ -132,7 +132,10 @@ impl Disorder {
 mod tests {
     use super::*;
 
-    fn ordered(steps: &[(&str, &[&str])]) -> Result<String, String> {
+    /// The name of each step, and what it needs.
+    type Steps<'a> = &'a [(&'a str, &'a [&'a str])];
+
+    fn ordered(steps: Steps<'_>) -> Result<String, String> {
         let steps: Vec<(&str, Vec<&str>)> =
             steps.iter().map(|(name, needs)| (*name, needs.to_vec())).collect();
         match in_order(&steps) {
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_needed_comes_first_and_the_rest_stays_where_it_is() {
-        let cases: [(&[(&str, &[&str])], &str); 5] = [
+        let cases: [(Steps<'_>, &str); 5] = [
             (&[("a", &[]), ("b", &[]), ("c", &[])], "a b c"),
             (&[("c", &["a"]), ("b", &[]), ("a", &[])], "b a c"),
             (&[("c", &["b", "a"]), ("b", &["a"]), ("a", &[]), ("d", &[])], "a b c d"),
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_has_no_order_is_named() {
-        let cases: [(&[(&str, &[&str])], &str); 6] = [
+        let cases: [(Steps<'_>, &str); 6] = [
             (&[("a", &[]), ("a b", &[])], "\"a b\" is no name for a step"),
             (&[("", &[])], "\"\" is no name for a step"),
             (&[("a", &[]), ("b", &[]), ("a", &[])], "two steps are called a"),
