@@ -228,7 +228,9 @@ impl Plan {
         let created = spec.create.iter().map(column).collect::<Result<Vec<_>>>()?;
         let index = check_spec(spec, table, key)?;
         let place = |name: &String| spec.create.iter().position(|c| same_name(c, name));
-        let positions = spec.on.iter().map(place).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        // Without `create` nothing is asked for but all that is there.
+        let asked = if spec.create.is_empty() { &[][..] } else { &spec.on };
+        let positions = asked.iter().map(place).collect::<Option<Vec<_>>>().ok_or_else(|| {
             Fault::config(format!("match on {}: create must name the columns of on", spec.table))
         })?;
         let columns: Vec<Column> = created.into_iter().cloned().collect();
@@ -318,6 +320,9 @@ fn check_spec(spec: &CatalogSpec, table: &Table, key: &Column) -> Result<String>
         return Err(Fault::config(format!("{name}.{} is binary: no item can hold it", key.name))
             .with_column(&key.name)
             .with_hint("use a key of numbers or text"));
+    }
+    if create.is_empty() {
+        return Ok(unique.index.clone()); // Rows are found, and none is made.
     }
     if !is_created(key) && !key.by_itself {
         let key = &key.name;

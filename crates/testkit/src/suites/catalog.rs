@@ -62,6 +62,14 @@ pub async fn an_empty_catalog_has_no_rows(target: &Target) {
     assert!(loaded(&*target.catalog(notes::goods())).await.is_empty());
 }
 
+/// A catalog that names no columns for new rows is there to be loaded.
+pub async fn without_columns_to_create_rows_are_only_found(target: &Target) {
+    let made = all(keys(&*target.catalog(notes::goods()), &[("a", Some("apple"))]).await);
+    let only_found = target.catalog(CatalogSpec { create: Vec::new(), ..notes::goods() });
+    only_found.key_is_integer().await.expect("what its key is");
+    assert_eq!(loaded(&*only_found).await, [("a".to_owned(), made[0].clone())]);
+}
+
 /// A second call gives the same keys, and so does another process.
 pub async fn what_is_created_is_found_again(target: &Target) {
     let catalog = target.catalog(notes::goods());

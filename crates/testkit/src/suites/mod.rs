@@ -177,6 +177,7 @@ macro_rules! catalog_suite {
         $crate::cases! { catalog, $fresh:
             an_empty_catalog_has_no_rows
             what_is_created_is_found_again
+            without_columns_to_create_rows_are_only_found
             a_row_that_is_there_stays_as_it_is
             the_same_row_twice_is_one
             a_refused_row_is_alone
