@@ -1,6 +1,8 @@
 //! Lanes side by side in PostgreSQL and MariaDB: killed again and again, and started with
 //! another number of lanes each time, a job ends as if nothing had happened.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fmt::Write as _;

@@ -191,7 +191,7 @@ mod tests {
         let keys: Vec<Option<&str>> = keys.iter().map(|k| Some(k.as_str())).collect();
         let write = keyed("t", &[("k", "key")]);
         for count in [2, 3, 8] {
-            let dealer = Dealer::new(Layout::new(count), By::Key(0), &[write.clone()]);
+            let dealer = Dealer::new(Layout::new(count), By::Key(0), std::slice::from_ref(&write));
             let mut homes: HashMap<String, usize> = HashMap::new();
             let whole = unit(&keys);
             let (first, second) = whole.split(1_001);

@@ -85,7 +85,8 @@ mod tests {
             done.iter().map(|(lane, d)| (*lane, Mark { done: *d, ..Mark::default() })).collect()
         };
         let in_force = |done: &[(u32, u64)]| Layout::in_force(&marks(done)).map(Layout::count);
-        let cases: &[(&[(u32, u64)], Option<u32>)] = &[
+        type Case<'a> = (&'a [(u32, u64)], Option<u32>);
+        let cases: &[Case<'_>] = &[
             (&[], None),
             (&[(1, 0)], None),
             (&[(0, 0)], Some(1)),

@@ -2,7 +2,7 @@
 
 use kiln_testkit::Row;
 
-use crate::shop::Shop;
+use crate::shop::{On, Shop};
 
 /// Everything that a run leaves behind, keys that the database makes left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,11 @@ impl Books {
     pub(crate) async fn of(shop: &Shop) -> Self {
         let query = async |sql: &str| shop.database.query(sql).await;
         let (letters, marks) = (shop.ledger("dead_letters"), shop.ledger("marks"));
+        // MariaDB's messages name the database, which is another each time.
+        let message = match shop.on {
+            On::Mysql => "replace(message, database(), 'shop')",
+            _ => "message",
+        };
         Self {
             items: query("SELECT code, name FROM items ORDER BY code").await,
             transactions: query(
@@ -33,7 +38,7 @@ impl Books {
             .await,
             dead_letters: query(&format!(
                 "SELECT ordinal, line, byte_offset, stage, code, column_name, constraint_name,
-                        message, raw
+                        {message}, raw
                  FROM {letters} ORDER BY ordinal, line"
             ))
             .await,

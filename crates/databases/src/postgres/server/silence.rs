@@ -70,16 +70,24 @@ mod tests {
         late.await.is_ok()
     }
 
+    async fn ask(silence: &mut Silence) {
+        poll_fn(|context| {
+            silence.sent(context);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn only_an_answer_that_is_owed_can_be_overdue() {
         let mut silence = Silence::new(Duration::from_millis(20));
         assert!(!is_given_up(&mut silence).await, "nothing was asked");
-        poll_fn(|context| Poll::Ready(silence.sent(context))).await;
+        ask(&mut silence).await;
         silence.heard(b"C\0\0\0\x0dSELECT 1\0Z\0");
         assert!(is_given_up(&mut silence).await, "half an answer is none");
         silence.heard(b"\0\0\x05I");
         assert!(!is_given_up(&mut silence).await, "all is said");
-        poll_fn(|context| Poll::Ready(silence.sent(context))).await;
+        ask(&mut silence).await;
         assert!(is_given_up(&mut silence).await, "nothing is answered");
     }
 }
