@@ -88,9 +88,14 @@ fn read_zone(text: &str) -> Option<i64> {
         if rest.is_empty() && unit != 3_600 {
             break;
         }
-        let (part, after) = digits(rest, 2, 2)?;
+        // A colon stands only between two parts.
+        let part = match rest.strip_prefix(':') {
+            Some(part) if unit != 3_600 => part,
+            _ => rest,
+        };
+        let (part, after) = digits(part, 2, 2)?;
         seconds += part * unit;
-        rest = after.strip_prefix(':').unwrap_or(after);
+        rest = after;
     }
     rest.is_empty().then_some(sign * seconds * SECOND)
 }

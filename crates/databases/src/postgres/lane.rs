@@ -356,8 +356,10 @@ fn lost() -> Settled {
 
 #[async_trait]
 impl Lane for PostgresLane {
+    /// Behind a pooler only one: it hands the session over as soon as a
+    /// transaction ends, be the next one half on its way or not.
     fn window(&self) -> usize {
-        WINDOW
+        if self.beginning.is_pooled { 1 } else { WINDOW }
     }
 
     async fn submit(&mut self, unit: Arc<Unit>) {

@@ -6,7 +6,8 @@ use super::transaction::{Step, Transaction};
 use super::wire::{Parameter, Row};
 
 /// The mark moves only from where the unit begins, and only at the lane's own
-/// epoch: fence, order and lock in one. Where it does not move, the division
+/// epoch: fence, order and lock in one; and only in the transaction that began
+/// with the unit. Where it does not move, the division
 /// by zero ends the transaction, though nobody waits for an answer.
 const MOVE: &str = "\
 WITH moved AS (
@@ -15,6 +16,7 @@ WITH moved AS (
         processed = processed + $11, filtered = filtered + $12, duplicate = duplicate + $13,
         failed = failed + $14, at = pg_catalog.clock_timestamp()
     WHERE run = $1 AND step = $2 AND lane = $3 AND epoch = $4 AND done = $5
+      AND pg_catalog.current_setting('kiln.transaction', true) = 'begun'
     RETURNING 1)
 SELECT 1 / count(*) FROM moved";
 

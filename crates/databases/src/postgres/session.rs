@@ -17,6 +17,9 @@ pub(super) struct Beginning {
     /// How long a statement may take.
     patience: Duration,
     leaves_ledger_out: bool,
+    /// A pooler stands between, and may give each transaction to another
+    /// session of the server's.
+    pub(super) is_pooled: bool,
 }
 
 impl Beginning {
@@ -38,10 +41,26 @@ impl Server {
     pub(super) async fn session(&self) -> Result<(Connection, Beginning)> {
         let patience = self.patience();
         let (stream, login) = self.dial().await?;
-        let beginning = Beginning { patience, leaves_ledger_out: login.user == "kiln" };
+        let leaves_ledger_out = login.user == "kiln";
         let started = Connection::start(stream, &login, patience).await;
-        Ok((started.map_err(|e| no_session(&e).at(self.url()))?, beginning))
+        let mut connection = started.map_err(|e| no_session(&e).at(self.url()))?;
+        let is_pooled = is_pooled(&mut connection).await?;
+        Ok((connection, Beginning { patience, leaves_ledger_out, is_pooled }))
     }
+}
+
+/// Whether another process answers than the one that the session began with.
+async fn is_pooled(connection: &mut Connection) -> Result<bool> {
+    let mut request = Request::default();
+    request.run("SELECT pg_catalog.pg_backend_pid()", &[]).map_err(|e| session_over(&e))?;
+    connection.send(request.end()).await.map_err(|e| session_over(&e))?;
+    let answers = connection.answers().await.map_err(|e| session_over(&e))?;
+    if let Some(error) = answers.error {
+        return Err(of_server(&error));
+    }
+    let row = answers.done.first().and_then(|answer| answer.rows.first());
+    let process = row.and_then(|row| std::str::from_utf8(row.first()?.as_deref()?).ok());
+    Ok(process.and_then(|process| process.parse().ok()) != connection.process)
 }
 
 /// Has the server look at a write before the first row comes.

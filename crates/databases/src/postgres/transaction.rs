@@ -8,6 +8,8 @@ use super::wire::{Parameter, Request};
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+/// The mark moves only where it is told that the transaction has begun: what a
+/// pooler would carry to another session in the middle is not committed there.
 /// Texts of times mean what kiln means by them. A client that hangs must not
 /// hold its locks for ever, nor one whose host is gone; and no statement takes
 /// for ever, unless its user says how long one may take.
@@ -15,7 +17,7 @@ const SETTINGS: &str = "\
 SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
     ('TimeZone', 'UTC'), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'),
     ('bytea_output', 'hex'), ('client_min_messages', 'error'),
-    ('idle_in_transaction_session_timeout', '60s'),
+    ('kiln.transaction', 'begun'), ('idle_in_transaction_session_timeout', '60s'),
     ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'),
     ('tcp_keepalives_count', '3'),
     ('statement_timeout', CASE pg_catalog.current_setting('statement_timeout')

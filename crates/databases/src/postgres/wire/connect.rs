@@ -37,6 +37,7 @@ impl Connection {
                     }
                 }
                 Message::Error(error) => return Err(Error::Server(error)),
+                Message::Process(number) => connection.process = Some(number),
                 Message::Ready(_) => return Ok(connection),
                 _ => {}
             }

@@ -56,6 +56,8 @@ pub(in crate::postgres) struct Connection {
     patience: Duration,
     /// Why nothing more will be heard.
     trouble: Option<Error>,
+    /// The process that serves it, as the server said at the beginning.
+    pub(in crate::postgres) process: Option<i32>,
 }
 
 impl Connection {
@@ -74,6 +76,7 @@ impl Connection {
             size: 0,
             patience,
             trouble: None,
+            process: None,
         }
     }
 
@@ -122,7 +125,7 @@ impl Connection {
                     self.size = 0;
                     return Ok(Answers { status, ..std::mem::take(&mut self.answers) });
                 }
-                Message::Other => {}
+                Message::Process(_) | Message::Other => {}
                 Message::Authentication(_) => return Err(Error::protocol("a late question")),
             }
         }

@@ -31,6 +31,8 @@ pub(super) enum Message {
     Complete(String),
     Error(Box<ServerError>),
     Ready(Status),
+    /// The number of the process that serves the session.
+    Process(i32),
     /// What is of no account: a notice, a parameter's value, a step of a
     /// statement.
     Other,
@@ -87,6 +89,7 @@ fn message(tag: u8, mut body: Bytes) -> Option<Message> {
             b'E' => Status::Failed,
             _ => return None,
         }),
+        b'K' => Message::Process(body.try_get_i32().ok()?),
         _ => Message::Other,
     })
 }
