@@ -31,7 +31,10 @@ async fn at_each(on: On, way: Way, action: Action, for_good: bool, step: u64) ->
         let places = (1 + hand * step..).step_by((hands * step) as usize);
         all.spawn(async move { at_these(on, places, way, action, for_good).await });
     }
-    let cuts = all.join_all().await.iter().sum();
+    // A database goes only when all are done: that waits for every session of the
+    // server, those of the other hands too, and keeps this thread from ending them.
+    let all = all.join_all().await;
+    let cuts = all.iter().map(|(cuts, _)| cuts).sum();
     assert!(cuts > 0, "no message was cut");
     cuts
 }
@@ -42,7 +45,7 @@ async fn at_these(
     way: Way,
     action: Action,
     for_good: bool,
-) -> u64 {
+) -> (u64, Sales) {
     let mut sales = Sales::new(on, ITEMS, CHUNK).await;
     let proxy = Proxy::before(&sales.database.url).await;
     let mut cuts = 0;
@@ -69,7 +72,7 @@ async fn at_these(
         }
         cuts += 1;
     }
-    cuts
+    (cuts, sales)
 }
 
 /// A run that is cut comes through, or ends in time with a fault that says that
