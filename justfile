@@ -10,7 +10,7 @@ test *args:
 
 # The long form of the fault tests, with one line of totals a database; or of one: just faults long_form_on_sqlite
 faults name='long_form':
-    ./test -p kiln-cli --test faults -- --ignored --nocapture --test-threads=1 {{ name }}
+    KILN_TEST_SECONDS=14400 ./test --test faults -- --ignored --nocapture --test-threads=1 {{ name }}
 
 # The kiln command: just run run examples/invoices/job.toml
 run *args:

@@ -1,7 +1,10 @@
 //! Faults 14 to 18: the database does not take a chunk at this moment.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kiln::Event;
 use kiln_core::Kind;
 
 use crate::on::On;
@@ -61,20 +64,27 @@ async fn what_mysql_asks_to_try_again_is_tried_again() {
     tried_again(On::Mysql, &["1213", "1205"]).await;
 }
 
-/// Fault 17: SQLite is busy for longer than it is waited for at once.
+/// Fault 17: SQLite is busy for longer than it is waited for at once. The other
+/// writer comes behind the first commit, and goes when kiln has to try again.
 #[tokio::test]
 async fn a_writer_that_holds_sqlite_for_long_is_waited_for() {
-    let sales = Sales::new(On::Sqlite, 2_000, CHUNK).await;
-    let mut child = sales.start();
-    sales.settles_more(0, &mut child).await;
+    let sales = Sales::new(On::Sqlite, ITEMS, CHUNK).await;
     let path = sales.database.url.strip_prefix("sqlite:").unwrap();
     let other = rusqlite::Connection::open(path).unwrap();
     other.busy_timeout(Duration::from_secs(10)).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    other.execute_batch("ROLLBACK").unwrap();
-    let report = crate::sales::ended(child).await.expect(0);
-    assert!(report["retries"].as_u64() > Some(0), "{report}");
+    let (other, is_held) = (Mutex::new(other), AtomicBool::new(false));
+    let hold = move |event: &Event| {
+        let does = |sql| other.lock().unwrap().execute_batch(sql).unwrap();
+        match event {
+            Event::Committed { .. } if !is_held.swap(true, Ordering::SeqCst) => {
+                does("BEGIN IMMEDIATE");
+            }
+            Event::Retry { attempt: 1, .. } => does("ROLLBACK"),
+            _ => {}
+        }
+    };
+    let report = sales.watched(&sales.database.url, hold).await.unwrap();
+    assert!(report.retries > 0, "{report:?}");
     sales.assert_exact("SQLite busy").await;
 }
 
