@@ -8,7 +8,8 @@
 use kiln_core::{Failure, Fault, Refusal, Rejection, Result, Stage, Unit};
 
 /// How often a unit is cut at the item that the target names before the target
-/// is asked to name them all.
+/// is asked to name them all. It is asked at once where more than twice as many
+/// are to be expected, or none is named.
 const NAMED_FIRST: u32 = 3;
 
 /// Where more than this share of the items is bad, and a few more so that a
@@ -29,10 +30,13 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Whether the target should be asked to name all bad items of what is
-    /// left.
-    pub(crate) fn call_for_diagnosis(&self) -> bool {
-        self.refused > NAMED_FIRST
+    /// Whether the target should be asked to name all bad items of a unit that
+    /// it refused.
+    pub(crate) fn call_for_diagnosis(&self, unit: &Unit, refusal: &Refusal) -> bool {
+        let before = refusal.ordinal.and_then(|o| unit.items.binary_search(&o).ok());
+        // The bad items lie as close as the first one to the start.
+        let expected = before.map(|before| unit.items.len() / (before + 1));
+        self.refused > NAMED_FIRST || expected.is_none_or(|n| n > 2 * NAMED_FIRST as usize)
     }
 
     fn dense(&self) -> bool {

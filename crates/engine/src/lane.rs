@@ -233,7 +233,7 @@ impl LaneRunner {
         if let Some(rest) = isolate::without_all(unit, &refusal)? {
             return Ok(vec![rest]);
         }
-        if findings.call_for_diagnosis() && unit.items.len() > 1 {
+        if unit.items.len() > 1 && findings.call_for_diagnosis(unit, &refusal) {
             let named = self.lane.diagnose(unit).await?;
             if let Some(rest) = isolate::without(unit, named.unwrap_or_default())? {
                 return Ok(vec![rest]);

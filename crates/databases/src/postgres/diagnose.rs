@@ -5,6 +5,9 @@
 //! all is well and are halved where something fails, down to the items that fail
 //! by themselves. What may have failed only because a later item was not there
 //! yet is tried once more in the end. Then everything is rolled back.
+//!
+//! Where the refusal tells which items may be bad, the others are written first
+//! as they always are, and only the suspected ones are tried.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +20,10 @@ use super::fault::of_server;
 use super::lane::roll_back;
 use super::session::Beginning;
 use super::statement::Shape;
-use super::transaction::Step;
+use super::suspects::{self, Why};
+use super::transaction::{Step, Transaction};
 use super::wire::{Connection, Parameter, Row, ServerError, Status};
-use super::write::{How, Writer};
+use super::write::{Halfway, How, Writer};
 use crate::names::quoted;
 
 /// A function takes a hundred parameters; each write has two.
@@ -31,6 +35,11 @@ const FINE: &str = "00000";
 /// What a user lacks who may create no function of the session's own.
 const NOT_PERMITTED: &str = "42501";
 
+/// How many items are tried at once, to begin with: where most are thought to be
+/// good, and where each is thought to be bad.
+const MANY: u32 = 16;
+const ONE: u32 = 1;
+
 /// Names the items that fail, none where the server can't be asked, and leaves
 /// no transaction open.
 pub(super) async fn diagnose(
@@ -38,22 +47,112 @@ pub(super) async fn diagnose(
     beginning: Beginning,
     writers: &[Writer],
     unit: &Unit,
+    why: Option<Why>,
 ) -> Result<Option<Vec<Rejection>>, Failure> {
     let known = known(writers, unit)?;
     if writers.len() > MOST_WRITES || known.len() == unit.items.len() {
         return Ok((!known.is_empty()).then(|| known.into_values().collect()));
     }
+    let mut trial = Trial { connection, beginning, writers, unit };
     let gone: Vec<u64> = known.keys().copied().collect();
-    let items: Vec<u64> =
-        unit.items.iter().filter(|o| gone.binary_search(o).is_err()).copied().collect();
-    let mut parameters = Vec::with_capacity(2 * writers.len());
-    for (writer, rows) in writers.iter().zip(&unit.writes) {
-        parameters.extend(values(&tried(writer, rows, &gone)?, &items)?);
-    }
-    let answer = ask(connection, beginning, writers, &parameters).await?;
-    let Some(answer) = answer else { return Ok(None) };
-    let found = read(&answer, writers, unit, &items)?;
+    let Some(found) = trial.find(&gone, why).await? else { return Ok(None) };
     Ok(Some(known.into_iter().chain(found).map(|(_, rejection)| rejection).collect()))
+}
+
+/// Trying the items of a unit.
+struct Trial<'a> {
+    connection: &'a mut Connection,
+    beginning: Beginning,
+    writers: &'a [Writer],
+    unit: &'a Unit,
+}
+
+type Found = BTreeMap<u64, Rejection>;
+
+impl Trial<'_> {
+    /// The items that fail, beside those `gone`: if some are suspected, those
+    /// behind all others; if that fails, all.
+    async fn find(&mut self, gone: &[u64], why: Option<Why>) -> Result<Option<Found>, Failure> {
+        let items = others(&self.unit.items, gone);
+        if let Some(why) = why {
+            let (connection, beginning) = (&mut *self.connection, self.beginning);
+            let mut suspected =
+                suspects::suspects(connection, beginning, self.writers, self.unit, &why).await?;
+            suspected.retain(|o| items.binary_search(o).is_ok());
+            if !suspected.is_empty()
+                && let Some(found) = self.behind_others(gone, &suspected).await?
+            {
+                return Ok(Some(found));
+            }
+        }
+        let transaction = self.begin()?;
+        self.ask(transaction, &items, MANY).await
+    }
+
+    /// Writes all that are not suspected as a unit is written, and tries those
+    /// that are behind them; `None` if others fail too.
+    async fn behind_others(
+        &mut self,
+        gone: &[u64],
+        suspected: &[u64],
+    ) -> Result<Option<Found>, Failure> {
+        if self.writers.iter().any(Writer::asks) {
+            return Ok(None);
+        }
+        let mut left_out = [gone, suspected].concat();
+        left_out.sort_unstable();
+        let mut transaction = self.begin()?;
+        for (writer, rows) in self.writers.iter().zip(&self.unit.writes) {
+            let rows = tried(writer, rows, &left_out)?;
+            if writer.put(&rows, &mut transaction, &mut Halfway::of(0)).is_err() {
+                return Ok(None);
+            }
+        }
+        self.ask(transaction, suspected, ONE).await
+    }
+
+    /// Lets the server try some items, a few at once, behind what the transaction
+    /// does; none if one of its writes fails, or the user may make no function.
+    async fn ask(
+        &mut self,
+        mut transaction: Transaction,
+        items: &[u64],
+        at_once: u32,
+    ) -> Result<Option<Found>, Failure> {
+        let Self { connection, writers, unit, .. } = self;
+        let others = others(&unit.items, items);
+        let mut parameters = Vec::with_capacity(2 * writers.len());
+        for (writer, rows) in writers.iter().zip(&unit.writes) {
+            parameters.extend(values(&tried(writer, rows, &others)?, items)?);
+        }
+        transaction.run(Step::Begin, &function(writers)?, &[])?;
+        let given: Vec<String> = (1..=parameters.len()).map(|n| format!("${n}")).collect();
+        let call = format!("SELECT * FROM pg_temp.kiln_diagnose({at_once}, {})", given.join(", "));
+        transaction.run(Step::Begin, &call, &parameters)?;
+        transaction.run(Step::Commit, "ROLLBACK", &[])?;
+        let (bytes, steps, _) = transaction.end();
+        connection.send(bytes).await.map_err(Failure::Over)?;
+        let mut answers = connection.answers().await.map_err(Failure::Over)?;
+        if answers.status != Status::Idle {
+            roll_back(connection).await.map_err(Failure::Over)?;
+        }
+        let Some(error) = answers.error else {
+            answers.done.pop();
+            let rows = answers.done.pop().map(|answer| answer.rows).unwrap_or_default();
+            return Ok(Some(read(&rows, writers, unit, items)?));
+        };
+        let is_write = matches!(steps.get(answers.done.len()), Some(Step::Write(_)));
+        if is_write || error.code == NOT_PERMITTED {
+            return Ok(None);
+        }
+        Err(of_server(&error).into())
+    }
+
+    fn begin(&self) -> Result<Transaction> {
+        let mut transaction = self.beginning.transaction()?;
+        transaction.run(Step::Begin, "SET CONSTRAINTS ALL IMMEDIATE", &[])?;
+        Ok(transaction)
+    }
 }
 
 /// The items that are at fault whatever is in the tables.
@@ -82,6 +181,11 @@ fn tried(writer: &Writer, rows: &Rows, gone: &[u64]) -> Result<Rows> {
     }
 }
 
+/// The items but those `gone`.
+fn others(items: &[u64], gone: &[u64]) -> Vec<u64> {
+    items.iter().filter(|o| gone.binary_search(o).is_err()).copied().collect()
+}
+
 /// For each item how many rows lie before it, and the values of all rows.
 fn values(rows: &Rows, items: &[u64]) -> Result<[Parameter; 2]> {
     let before = |ordinal: &u64| rows.ordinals.partition_point(|o| o < ordinal) as u64;
@@ -89,35 +193,6 @@ fn values(rows: &Rows, items: &[u64]) -> Result<[Parameter; 2]> {
     let columns = CellColumn::of(&rows.batch)?;
     let value = |i: usize| text(columns[i % columns.len()].cell(i / columns.len()));
     Ok([int_array(&starts), text_array(rows.len() * columns.len(), value)])
-}
-
-/// The rows that the function gives; none if the user may not make it.
-async fn ask(
-    connection: &mut Connection,
-    beginning: Beginning,
-    writers: &[Writer],
-    parameters: &[Parameter],
-) -> Result<Option<Vec<Row>>, Failure> {
-    let mut transaction = beginning.transaction()?;
-    transaction.run(Step::Begin, "SET CONSTRAINTS ALL IMMEDIATE", &[])?;
-    transaction.run(Step::Begin, &function(writers)?, &[])?;
-    let given: Vec<String> = (1..=parameters.len()).map(|n| format!("${n}")).collect();
-    let call = format!("SELECT * FROM pg_temp.kiln_diagnose({})", given.join(", "));
-    transaction.run(Step::Begin, &call, parameters)?;
-    transaction.run(Step::Commit, "ROLLBACK", &[])?;
-    connection.send(transaction.end().0).await.map_err(Failure::Over)?;
-    let mut answers = connection.answers().await.map_err(Failure::Over)?;
-    if answers.status != Status::Idle {
-        roll_back(connection).await.map_err(Failure::Over)?;
-    }
-    match answers.error {
-        None => {
-            answers.done.pop();
-            Ok(answers.done.pop().map(|answer| answer.rows))
-        }
-        Some(error) if error.code == NOT_PERMITTED => Ok(None),
-        Some(error) => Err(of_server(&error).into()),
-    }
 }
 
 /// The items that the answer names.
@@ -166,7 +241,7 @@ fn read(
 /// The function that tries items. A plan of its own for each group would hold a
 /// copy of all values for each place where one is used.
 fn function(writers: &[Writer]) -> Result<String> {
-    let mut parameters = Vec::new();
+    let mut parameters = vec!["kiln_group int".to_owned()];
     let mut records = String::new();
     let mut tries = String::new();
     let mut searches = String::new();
@@ -240,9 +315,7 @@ const BODY: &str = "
 #variable_conflict use_column
 DECLARE
     kiln_last CONSTANT int := pg_catalog.cardinality(kiln_s0) - 1;
-    kiln_next int := 1;
-    -- How many items are tried at once.
-    kiln_group int := 16;
+    kiln_next int := 1; -- kiln_group items are tried at once.
     -- From kiln_next up to here an item is known to fail.
     kiln_bound int := 0;
     kiln_before int := 0;

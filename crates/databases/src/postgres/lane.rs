@@ -17,6 +17,7 @@ use kiln_core::{
 use super::ask::{Dialogue, Failure, blamed, send};
 use super::fault::{leaves_open, of_server, session_over};
 use super::session::Beginning;
+use super::suspects::Why;
 use super::transaction::{Step, Transaction};
 use super::wire::{self, Answers, Connection, Parameter, Request, ServerError};
 use super::write::{Halfway, How, Writer};
@@ -41,6 +42,8 @@ pub(super) struct PostgresLane {
     writers: Vec<Writer>,
     order: Order,
     queue: VecDeque<Turn>,
+    /// Why the last unit was refused.
+    why: Option<Why>,
 }
 
 /// A unit that was submitted and is not settled.
@@ -64,7 +67,7 @@ enum Verdict {
     Committed,
     /// Nobody knows what COMMIT did.
     Open(Fault),
-    Refused(Refusal),
+    Refused(Step, Refusal),
     /// Keys with different texts are the same key, or a row was not found.
     Mistaken,
 }
@@ -78,7 +81,7 @@ impl PostgresLane {
         order: Order,
     ) -> Self {
         let queue = VecDeque::new();
-        Self { connection: Some(connection), beginning, key, writers, order, queue }
+        Self { connection: Some(connection), beginning, key, writers, order, queue, why: None }
     }
 
     /// Whether the next unit may be sent though others are on their way. A test
@@ -191,7 +194,8 @@ impl PostgresLane {
                             return Settled::Committed(sent.counts);
                         }
                         Verdict::Open(fault) => return Settled::Unknown(fault),
-                        Verdict::Refused(refusal) => {
+                        Verdict::Refused(step, refusal) => {
+                            self.why = Why::of(step, &refusal);
                             return self.refuse(connection, refusal).await;
                         }
                         Verdict::Mistaken => sent.unit,
@@ -218,7 +222,7 @@ impl PostgresLane {
                 return Verdict::Committed;
             }
             let undone = "the server did not answer COMMIT with COMMIT: nothing is committed";
-            return Verdict::Refused(Fault::new(Kind::Busy, undone).into());
+            return Verdict::Refused(Step::Commit, Fault::new(Kind::Busy, undone).into());
         };
         let step = sent.steps.get(answers.done.len()).copied().unwrap_or(Step::Commit);
         if step == Step::Commit && leaves_open(error) {
@@ -227,10 +231,11 @@ impl PostgresLane {
         if in_good_faith && self.may_be_mistaken(step, error) {
             return Verdict::Mistaken;
         }
-        Verdict::Refused(match step {
+        let refusal = match step {
             Step::Mark if error.code == DIVISION_BY_ZERO => unmoved(&sent.unit).into(),
             _ => blamed(step, error, &self.writers, &sent.unit),
-        })
+        };
+        Verdict::Refused(step, refusal)
     }
 
     fn may_be_mistaken(&self, step: Step, error: &ServerError) -> bool {
@@ -406,7 +411,9 @@ impl Lane for PostgresLane {
 
     async fn diagnose(&mut self, unit: &Unit) -> Result<Option<Vec<Rejection>>> {
         let Some(mut connection) = self.connection.take() else { return Ok(None) };
-        let named = diagnose::diagnose(&mut connection, self.beginning, &self.writers, unit).await;
+        let why = self.why.take();
+        let named =
+            diagnose::diagnose(&mut connection, self.beginning, &self.writers, unit, why).await;
         match named {
             // Whoever sends a part next is told that the session is over.
             Err(Failure::Over(_)) => Ok(None),

@@ -141,6 +141,54 @@ impl Shape<'_> {
         )
     }
 
+    /// Which rows have a key that is in the table, or that a row before them has:
+    /// their numbers, from 1. It takes the key's columns alone, as do those that
+    /// follow.
+    pub(super) fn taken(&self) -> Result<String> {
+        let names = self.names()?;
+        let keys = list(self.keys.iter().copied(), |i| format!("x.c{i}"));
+        let same = joined(self.keys.iter().copied(), |i| format!("t.{} = x.c{i}", names[i]));
+        let all = joined(self.keys.iter().copied(), |i| format!("x.c{i} IS NOT NULL"));
+        Ok(format!(
+            "SELECT o FROM (SELECT x.*, row_number() OVER (PARTITION BY {keys} ORDER BY o) AS turn \
+                            FROM ({}) AS x) AS x \
+             WHERE {all} AND (turn > 1 OR EXISTS (SELECT FROM {} AS t WHERE {same}))",
+            self.typed_key(),
+            self.table,
+        ))
+    }
+
+    /// Which rows name a row of another table that is not there.
+    pub(super) fn without_parent(&self, other: &str, theirs: &[String]) -> String {
+        let same = joined(self.keys.iter().zip(theirs), |(i, their)| format!("t.{their} = x.c{i}"));
+        let all = joined(self.keys.iter(), |i| format!("x.c{i} IS NOT NULL"));
+        format!(
+            "SELECT o FROM ({}) AS x WHERE {all} AND NOT EXISTS (SELECT FROM {other} AS t WHERE {same})",
+            self.typed_key()
+        )
+    }
+
+    /// Which rows an expression over the table's columns is false for.
+    pub(super) fn failing(&self, expression: &str) -> Result<String> {
+        let names = self.names()?;
+        let named = list(self.keys.iter().copied(), |i| format!("x.c{i} AS {}", names[i]));
+        Ok(format!(
+            "SELECT kiln_o FROM (SELECT {named}, o AS kiln_o FROM ({}) AS x) AS x \
+             WHERE NOT ({expression})",
+            self.typed_key()
+        ))
+    }
+
+    /// The key's columns of the rows, likewise.
+    fn typed_key(&self) -> String {
+        self.typed_of(self.keys.to_vec())
+    }
+
+    fn typed_of(&self, columns: Vec<usize>) -> String {
+        let values = list(columns.iter().copied(), |i| format!("{} AS c{i}", self.comparable(i)));
+        format!("SELECT {values}, o FROM {}", self.arrays(columns.into_iter(), "WITH ORDINALITY"))
+    }
+
     /// Writes rows of texts that `source` gives, each column `i` as `c{i}`, and
     /// tells nothing of what it did: for rows that are tried.
     pub(super) fn trial(&self, mode: Mode, source: &str) -> Result<String> {
@@ -167,9 +215,7 @@ impl Shape<'_> {
 
     /// The rows, typed, each column `i` as `c{i}` and their numbers as `o`.
     fn typed(&self) -> String {
-        let values = list(0..self.columns.len(), |i| format!("{} AS c{i}", self.comparable(i)));
-        let arrays = self.arrays(0..self.columns.len(), "WITH ORDINALITY");
-        format!("SELECT {values}, o FROM {arrays}")
+        self.typed_of((0..self.columns.len()).collect())
     }
 
     /// The parameters as rows of texts, for these columns.
@@ -206,11 +252,11 @@ impl Shape<'_> {
     }
 }
 
-fn list(range: impl Iterator<Item = usize>, text: impl Fn(usize) -> String) -> String {
+fn list<T>(range: impl Iterator<Item = T>, text: impl Fn(T) -> String) -> String {
     range.map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn joined(range: impl Iterator<Item = usize>, text: impl Fn(usize) -> String) -> String {
+fn joined<T>(range: impl Iterator<Item = T>, text: impl Fn(T) -> String) -> String {
     range.map(text).collect::<Vec<_>>().join(" AND ")
 }
 

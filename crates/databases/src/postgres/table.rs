@@ -207,6 +207,27 @@ impl Column {
     }
 }
 
+#[cfg(test)]
+impl Column {
+    /// One of which nothing else is known.
+    pub(super) fn plain(name: &str, family: Family) -> Self {
+        Self {
+            name: name.into(),
+            type_name: "integer".into(),
+            cast: "integer".into(),
+            collation: String::new(),
+            family,
+            binary: None,
+            not_null: false,
+            by_itself: false,
+            only_by_itself: false,
+            may_select: true,
+            may_insert: true,
+            may_update: true,
+        }
+    }
+}
+
 /// The fault of a table that is not there.
 pub(super) fn no_table(name: &TableName) -> Fault {
     Fault::config(format!("there is no table {name}"))

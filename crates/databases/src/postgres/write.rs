@@ -271,26 +271,9 @@ mod tests {
     use super::super::types::Family;
     use super::*;
 
-    fn column(name: &str) -> Column {
-        Column {
-            name: name.into(),
-            type_name: "integer".into(),
-            cast: "integer".into(),
-            collation: String::new(),
-            family: Family::Int,
-            binary: None,
-            not_null: false,
-            by_itself: false,
-            only_by_itself: false,
-            may_select: true,
-            may_insert: true,
-            may_update: true,
-        }
-    }
-
     #[test]
     fn the_context_of_an_error_names_the_place() {
-        let columns = [column("a"), column("a: b")];
+        let columns = ["a", "a: b"].map(|name| Column::plain(name, Family::Int));
         let (a, ab) = (Some(&columns[0].name), Some(&columns[1].name));
         let cases = [
             ("COPY t, line 3, column a: \"x\"", Some(Place { line: 3, column: a })),
@@ -305,7 +288,7 @@ mod tests {
             assert_eq!(place_in(context, "t", &columns), place, "{context}");
         }
         assert_eq!(place_in("COPY x, line 9, line 2", "x, line 9", &columns).unwrap().line, 2);
-        let longer = [column("a: b")];
+        let longer = [Column::plain("a: b", Family::Int)];
         let found = place_in("COPY t, line 1, column a: b: \"x\"", "t", &longer).unwrap();
         assert_eq!(found.column, ab);
     }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use kiln_core::{Fault, Kind, Result};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{fault, number};
 
@@ -74,8 +75,7 @@ impl Place {
     /// The connection that writes; the file is made if it is missing.
     pub(super) fn open(&self) -> Result<Connection> {
         let connection = self.connect(true)?;
-        let set = |sql| connection.query_row(sql, [], |row| row.get::<_, String>(0));
-        let journal = set("PRAGMA journal_mode = WAL").map_err(|e| self.fault(e))?;
+        let journal = write_ahead(&connection).map_err(|e| self.fault(e))?;
         // With a write-ahead log NORMAL loses nothing when the process dies. At
         // a power cut it may lose the last transactions, never a part of one:
         // rows and mark go back together, and the run goes on from there. Where
@@ -161,6 +161,22 @@ impl Place {
                 fault.with_hint("another program holds the database; close it or try again")
             }
             _ => fault,
+        }
+    }
+}
+
+/// Has the file keep a write-ahead log, where its file system allows it; gives
+/// what it keeps. SQLite does not wait by itself for another that is about to do
+/// the same.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let patience = Instant::now() + BUSY;
+    loop {
+        let kept = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+        match kept.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+            Err(Some(ErrorCode::DatabaseBusy)) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            _ => return kept,
         }
     }
 }

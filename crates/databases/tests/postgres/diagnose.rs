@@ -144,6 +144,93 @@ async fn every_class_of_error_is_named_with_its_item_and_nothing_is_kept() {
     }
 }
 
+/// What a refusal makes suspicious is looked at first; nothing else is changed
+/// by it, also where others are bad that it says nothing of.
+#[tokio::test]
+async fn a_refusal_changes_no_diagnosis() {
+    let (_server, database) = shop(TABLES).await;
+    for (which, (column, value, code, ..)) in WRONG.into_iter().enumerate() {
+        for others in [0, 1, 2] {
+            let line = |id: u64| {
+                let mut line = good(id);
+                if id % 10 == 7 {
+                    line[column] = value.map(str::to_owned);
+                } else if id == 255 && others > 0 {
+                    let (column, value, ..) = WRONG[(which + others) % WRONG.len()];
+                    line[column] = value.map(str::to_owned);
+                }
+                line
+            };
+            let lines: Vec<Line> = (1..=300).map(line).collect();
+            let unit = unit(0, vec![rows(&lines)]);
+            let (writes, schema) = ([insert("t", &COLUMNS)], unit.writes[0].batch.schema());
+            let key = key(&format!("{which} {others}"), 1);
+            let (mut lane, _) = open(&database, &key, &writes, &schema).await;
+            let unasked = diagnose(&mut lane, &unit).await;
+            let settled = settle(&mut lane, &unit).await;
+            assert!(matches!(settled, Settled::Refused(_)), "{code}: {settled:?}");
+            let asked = diagnose(&mut lane, &unit).await;
+            let plain = |named: &[Rejection]| -> Vec<String> {
+                named
+                    .iter()
+                    .map(|r| format!("{} {:?} {}", r.ordinal, r.fault.code(), r.fault))
+                    .collect()
+            };
+            assert_eq!(plain(&asked), plain(&unasked), "{code} and {others}");
+            assert_eq!(asked.len(), 30 + others.min(1), "{code} and {others}");
+        }
+    }
+}
+
+/// Foreign keys, checks and unique indexes of several columns, of a partitioned
+/// table and with names that need quotes.
+#[tokio::test]
+async fn constraints_of_several_columns_are_understood() {
+    let (_server, database) = shop(
+        "CREATE TABLE \"The Parent\" (\"Year\" int, n bigint, PRIMARY KEY (\"Year\", n));
+         INSERT INTO \"The Parent\" VALUES (2020, 1), (2021, 2);
+         CREATE TABLE parts (\"Year\" int NOT NULL, n bigint, code text COLLATE \"C\",
+             CONSTRAINT \"a 'check'\" CHECK (\"Year\" > n OR n IS NULL),
+             FOREIGN KEY (n, \"Year\") REFERENCES \"The Parent\" (n, \"Year\"))
+             PARTITION BY RANGE (\"Year\");
+         CREATE UNIQUE INDEX \"by code\" ON parts (\"Year\", lower(code));
+         CREATE UNIQUE INDEX plain ON parts (code, \"Year\");
+         CREATE TABLE parts_old PARTITION OF parts FOR VALUES FROM (0) TO (2021);
+         CREATE TABLE parts_new PARTITION OF parts FOR VALUES FROM (2021) TO (3000);",
+    )
+    .await;
+    let columns = ["code", "n", "Year"];
+    // The values of a bad item: its own code where none is given.
+    for (expected, bad) in [
+        ("23503", ["", "9", "2020"]),
+        ("23505", ["c1", "2", "2021"]),
+        ("23514", ["", "2021", "2021"]),
+    ] {
+        let line = |id: u64| {
+            let good = [format!("c{id}"), (1 + id % 2).to_string(), (2020 + id % 2).to_string()];
+            let is_bad = id % 9 == 5;
+            match is_bad {
+                false => good,
+                true if bad[0].is_empty() => [&good[0], bad[1], bad[2]].map(str::to_owned),
+                true => bad.map(str::to_owned),
+            }
+        };
+        let lines: Vec<[String; 3]> = (1..=100).map(line).collect();
+        let column = |c: usize| -> ArrayRef {
+            Arc::new(lines.iter().map(|line| Some(&line[c])).collect::<StringArray>())
+        };
+        let rows = batch(columns.iter().enumerate().map(|(c, n)| (*n, column(c))).collect());
+        let unit = unit(0, vec![rows]);
+        let (writes, schema) = ([insert("parts", &columns)], unit.writes[0].batch.schema());
+        let (mut lane, _) = open(&database, &key(expected, 1), &writes, &schema).await;
+        assert!(matches!(settle(&mut lane, &unit).await, Settled::Refused(_)));
+        let named = diagnose(&mut lane, &unit).await;
+        let bad: Vec<u64> = (1..=100).filter(|id| id % 9 == 5).collect();
+        assert_eq!(ordinals(&named), bad, "{expected}");
+        assert!(named.iter().all(|r| r.fault.code() == Some(expected)), "{named:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_item_that_only_comes_too_early_is_good() {
     let (server, database) = shop(
