@@ -9,7 +9,6 @@ use std::env;
 use std::error::Error;
 
 use serde::{Deserialize, Serialize};
-use spring_batch_rs::core::item::PassThroughProcessor;
 use spring_batch_rs::core::job::{Job, JobBuilder};
 use spring_batch_rs::core::step::StepBuilder;
 use spring_batch_rs::item::csv::csv_reader::CsvItemReaderBuilder;
@@ -50,11 +49,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .column("customer_id", |l: &Line| l.customer_id.clone().into())
         .column("country", |l: &Line| l.country.as_str().into())
         .build_postgres();
-    let processor = PassThroughProcessor::<Line>::new();
     let step = StepBuilder::new("lines")
         .chunk::<Line, Line>(chunk.parse()?)
         .reader(&reader)
-        .processor(&processor)
         .writer(&writer)
         .build();
     JobBuilder::new().start(&step).build().run()?;

@@ -76,9 +76,16 @@ pub trait Ledger: Send + Sync {
     /// The newest run of a job with these parameters.
     async fn newest(&self, job: &str, parameters: &str) -> Result<Option<RunRecord>>;
 
-    /// Begins a run at epoch 1 and holds it for `lease`; `None` if an open run
-    /// of the same job and parameters is there already.
-    async fn create(&self, run: &NewRun, owner: &Owner, lease: Duration) -> Result<Option<Claim>>;
+    /// Begins a run at epoch 1 and holds it for `lease`, if `behind` is the
+    /// newest run of the same job and parameters (`None`: if there is none).
+    /// `None` if it is not, or is open: then somebody else was faster.
+    async fn create(
+        &self,
+        run: &NewRun,
+        behind: Option<&RunId>,
+        owner: &Owner,
+        lease: Duration,
+    ) -> Result<Option<Claim>>;
 
     /// Takes over a run that is open and was seen at `epoch`, raising the epoch
     /// by one. `None` if somebody else was faster. The caller has made sure

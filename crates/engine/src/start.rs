@@ -62,7 +62,7 @@ pub(crate) async fn start(job: &mut Job) -> Result<Start> {
                 if !ledger.abandon(&old.start.id, old.epoch).await? {
                     return Err(faster(job).await);
                 }
-                create(job, &new, &me).await
+                create(job, &new, Some(&old.start.id), &me).await
             } else {
                 resume(job, &new, old, &me, dead).await
             }
@@ -76,7 +76,7 @@ pub(crate) async fn start(job: &mut Job) -> Result<Start> {
             let changes = describe("the job", &old.start.definition, &new.definition);
             Ok(Start::Complete { record: Box::new(old), changes })
         }
-        _ => create(job, &new, &me).await,
+        old => create(job, &new, old.as_ref().map(|old| &old.start.id), &me).await,
     }
 }
 
@@ -105,8 +105,8 @@ async fn starts_behind(job: &mut Job, newest: Option<&RunRecord>) -> Result<bool
     Ok(any)
 }
 
-async fn create(job: &mut Job, new: &NewRun, me: &Owner) -> Result<Start> {
-    match job.ledger.create(new, me, job.options.lease).await? {
+async fn create(job: &mut Job, new: &NewRun, behind: Option<&RunId>, me: &Owner) -> Result<Start> {
+    match job.ledger.create(new, behind, me, job.options.lease).await? {
         Some(claim) => Ok(Start::Claimed { claim, resumed: None, changes: Vec::new() }),
         None => Err(faster(job).await),
     }

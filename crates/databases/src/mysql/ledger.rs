@@ -114,12 +114,20 @@ impl Ledger for MysqlLedger {
         rows.first().map(read_run).transpose()
     }
 
-    async fn create(&self, run: &NewRun, owner: &Owner, lease: Duration) -> Result<Option<Claim>> {
+    async fn create(
+        &self,
+        run: &NewRun,
+        behind: Option<&RunId>,
+        owner: &Owner,
+        lease: Duration,
+    ) -> Result<Option<Claim>> {
         let sql = format!(
             "INSERT INTO kiln_runs (run, job, parameters, same, source, definition, state, epoch, \
                  owner_host, owner_pid, owner_identity, lease_until, started_at, claimed_at) \
-             VALUES (:run, :job, :parameters, {SAME}, :source, :definition, 'running', 1, \
-                 :host, :pid, :identity, {LEASE}, SYSDATE(6), SYSDATE(6))"
+             SELECT :run, :job, :parameters, {SAME}, :source, :definition, 'running', 1, \
+                 :host, :pid, :identity, {LEASE}, SYSDATE(6), SYSDATE(6) FROM DUAL \
+             WHERE :behind <=> (SELECT run FROM (SELECT run FROM kiln_runs WHERE same = {SAME} \
+                                                 ORDER BY number DESC LIMIT 1) AS newest)"
         );
         let values: Params = params! {
             "run" => &run.id.0,
@@ -131,8 +139,10 @@ impl Ledger for MysqlLedger {
             "pid" => owner.pid,
             "identity" => &owner.identity,
             "lease" => micros(lease),
+            "behind" => behind.map(|run| &run.0),
         };
         match self.try_change(&sql, values).await? {
+            Ok(0) => Ok(None),
             Ok(_) => Ok(Some(Claim { run: run.id.clone(), epoch: 1 })),
             Err(error) if duplicate_in(&error).is_some() => Ok(None),
             Err(error) => Err(own_fault(&error)),

@@ -7,12 +7,13 @@
 //! yet is tried once more in the end. Then everything is rolled back.
 //!
 //! Where the refusal tells which items may be bad, the others are written first
-//! as they always are, and only the suspected ones are tried.
+//! as they always are, and only the suspected ones are tried. Then what is
+//! written can stay, for the unit that the good items are about to become.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kiln_core::{CellColumn, Duplicates, Fault, Kind, Rejection, Result, Rows, Unit};
+use kiln_core::{CellColumn, Duplicates, Fault, Kind, Mode, Rejection, Result, Rows, Unit};
 
 use super::ask::Failure;
 use super::encode::{int_array, text, text_array};
@@ -22,7 +23,7 @@ use super::session::Beginning;
 use super::statement::Shape;
 use super::suspects::{self, Why};
 use super::transaction::{Step, Transaction};
-use super::wire::{Connection, Parameter, Row, ServerError, Status};
+use super::wire::{Connection, Parameter, Request, Row, ServerError, Status};
 use super::write::{Halfway, How, Writer};
 use crate::names::quoted;
 
@@ -40,23 +41,34 @@ const NOT_PERMITTED: &str = "42501";
 const MANY: u32 = 16;
 const ONE: u32 = 1;
 
-/// Names the items that fail, none where the server can't be asked, and leaves
-/// no transaction open.
+/// What is found out about a unit.
+pub(super) struct Diagnosis {
+    /// The items that fail.
+    pub(super) rejections: Vec<Rejection>,
+    /// The rows of all others are written, in the transaction that is open.
+    pub(super) keeps_rest: bool,
+}
+
+/// Names the items that fail, none where the server can't be asked. `is_made`
+/// tells whether the session has the function.
 pub(super) async fn diagnose(
     connection: &mut Connection,
     beginning: Beginning,
     writers: &[Writer],
+    is_made: &mut bool,
     unit: &Unit,
     why: Option<Why>,
-) -> Result<Option<Vec<Rejection>>, Failure> {
+) -> Result<Option<Diagnosis>, Failure> {
     let known = known(writers, unit)?;
+    let diagnosis = |rejections, keeps_rest| Diagnosis { rejections, keeps_rest };
     if writers.len() > MOST_WRITES || known.len() == unit.items.len() {
-        return Ok((!known.is_empty()).then(|| known.into_values().collect()));
+        return Ok((!known.is_empty()).then(|| diagnosis(known.into_values().collect(), false)));
     }
-    let mut trial = Trial { connection, beginning, writers, unit };
+    let mut trial = Trial { connection, beginning, writers, is_made, unit, keeps: false };
     let gone: Vec<u64> = known.keys().copied().collect();
     let Some(found) = trial.find(&gone, why).await? else { return Ok(None) };
-    Ok(Some(known.into_iter().chain(found).map(|(_, rejection)| rejection).collect()))
+    let keeps_rest = trial.keeps;
+    Ok(Some(diagnosis(known.into_iter().chain(found).map(|(_, r)| r).collect(), keeps_rest)))
 }
 
 /// Trying the items of a unit.
@@ -64,7 +76,10 @@ struct Trial<'a> {
     connection: &'a mut Connection,
     beginning: Beginning,
     writers: &'a [Writer],
+    is_made: &'a mut bool,
     unit: &'a Unit,
+    /// What went well stays, in a transaction that is left open.
+    keeps: bool,
 }
 
 type Found = BTreeMap<u64, Rejection>;
@@ -108,7 +123,11 @@ impl Trial<'_> {
                 return Ok(None);
             }
         }
-        self.ask(transaction, suspected, ONE).await
+        // What other writes did depends on which rows are written with which.
+        self.keeps = self.writers.iter().all(|writer| writer.mode() == Mode::Insert);
+        let found = self.ask(transaction, suspected, ONE).await?;
+        self.keeps &= found.is_some();
+        Ok(found)
     }
 
     /// Lets the server try some items, a few at once, behind what the transaction
@@ -119,25 +138,32 @@ impl Trial<'_> {
         items: &[u64],
         at_once: u32,
     ) -> Result<Option<Found>, Failure> {
-        let Self { connection, writers, unit, .. } = self;
-        let others = others(&unit.items, items);
-        let mut parameters = Vec::with_capacity(2 * writers.len());
-        for (writer, rows) in writers.iter().zip(&unit.writes) {
+        let others = others(&self.unit.items, items);
+        let mut parameters = Vec::with_capacity(2 * self.writers.len());
+        for (writer, rows) in self.writers.iter().zip(&self.unit.writes) {
             parameters.extend(values(&tried(writer, rows, &others)?, items)?);
         }
-        transaction.run(Step::Begin, &function(writers)?, &[])?;
+        let function = function(self.writers)?;
+        match (self.beginning.is_pooled, *self.is_made) {
+            (true, _) => transaction.run(Step::Begin, &function, &[])?,
+            (false, false) => match self.make(&function).await? {
+                true => *self.is_made = true,
+                false => return Ok(None),
+            },
+            (false, true) => {}
+        }
         let given: Vec<String> = (1..=parameters.len()).map(|n| format!("${n}")).collect();
         let call = format!("SELECT * FROM pg_temp.kiln_diagnose({at_once}, {})", given.join(", "));
         transaction.run(Step::Begin, &call, &parameters)?;
-        transaction.run(Step::Commit, "ROLLBACK", &[])?;
         let (bytes, steps, _) = transaction.end();
+        let Self { connection, writers, unit, .. } = self;
         connection.send(bytes).await.map_err(Failure::Over)?;
         let mut answers = connection.answers().await.map_err(Failure::Over)?;
-        if answers.status != Status::Idle {
+        let keeps = self.keeps && answers.error.is_none();
+        if !keeps && answers.status != Status::Idle {
             roll_back(connection).await.map_err(Failure::Over)?;
         }
         let Some(error) = answers.error else {
-            answers.done.pop();
             let rows = answers.done.pop().map(|answer| answer.rows).unwrap_or_default();
             return Ok(Some(read(&rows, writers, unit, items)?));
         };
@@ -146,6 +172,18 @@ impl Trial<'_> {
             return Ok(None);
         }
         Err(of_server(&error).into())
+    }
+
+    /// Makes the function; false if the user may make none.
+    async fn make(&mut self, function: &str) -> Result<bool, Failure> {
+        let mut request = Request::default();
+        request.run(function, &[]).map_err(Failure::Over)?;
+        self.connection.send(request.end()).await.map_err(Failure::Over)?;
+        match self.connection.answers().await.map_err(Failure::Over)?.error {
+            None => Ok(true),
+            Some(error) if error.code == NOT_PERMITTED => Ok(false),
+            Some(error) => Err(of_server(&error).into()),
+        }
     }
 
     fn begin(&self) -> Result<Transaction> {
@@ -238,7 +276,7 @@ fn read(
     Ok(found)
 }
 
-/// The function that tries items. A plan of its own for each group would hold a
+/// The function that tries items; it stays with the session. A plan of its own for each group would hold a
 /// copy of all values for each place where one is used.
 fn function(writers: &[Writer]) -> Result<String> {
     let mut parameters = vec!["kiln_group int".to_owned()];

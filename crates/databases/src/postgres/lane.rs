@@ -5,13 +5,13 @@
 //! themselves: their transactions begin in one that has failed, or find the
 //! mark where it was.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Counts, Fault, Kind, Landed, Lane, LaneKey, Refusal, Rejection, Result, Rows, Settled, Unit,
-    crash_point, is_to_crash,
+    Counts, Fault, Kind, Landed, Lane, LaneKey, Refusal, Rejection, Result, Rows, Settled, Span,
+    Unit, crash_point, is_to_crash,
 };
 
 use super::ask::{Dialogue, Failure, blamed, send};
@@ -44,6 +44,28 @@ pub(super) struct PostgresLane {
     queue: VecDeque<Turn>,
     /// Why the last unit was refused.
     why: Option<Why>,
+    /// What a diagnosis left written in the transaction that is open.
+    kept: Option<Kept>,
+    /// The session has the function that tries items.
+    has_function: bool,
+}
+
+/// Items whose rows are written, all that are left of a span.
+struct Kept {
+    span: Span,
+    items: Vec<u64>,
+}
+
+impl Kept {
+    fn of(unit: &Unit, rejections: &[Rejection]) -> Self {
+        let bad: BTreeSet<u64> = rejections.iter().map(|r| r.ordinal).collect();
+        let is_good = |o: &&u64| !bad.contains(o);
+        Self { span: unit.span, items: unit.items.iter().filter(is_good).copied().collect() }
+    }
+
+    fn is_all_of(&self, unit: &Unit) -> bool {
+        (self.span, &self.items) == (unit.span, &unit.items)
+    }
 }
 
 /// A unit that was submitted and is not settled.
@@ -81,13 +103,24 @@ impl PostgresLane {
         order: Order,
     ) -> Self {
         let queue = VecDeque::new();
-        Self { connection: Some(connection), beginning, key, writers, order, queue, why: None }
+        Self {
+            connection: Some(connection),
+            beginning,
+            key,
+            writers,
+            order,
+            queue,
+            why: None,
+            kept: None,
+            has_function: false,
+        }
     }
 
     /// Whether the next unit may be sent though others are on their way. A test
     /// that ends the process at a unit means those before it to be settled.
     fn may_send_ahead(&self) -> bool {
         !is_to_crash()
+            && self.kept.is_none()
             && !self.writers.iter().any(Writer::asks)
             && self.queue.iter().all(|turn| matches!(turn, Turn::Sent(_)))
     }
@@ -136,8 +169,21 @@ impl PostgresLane {
 
     /// Deals with a unit while no other is on its way.
     async fn commit(&mut self, unit: Arc<Unit>) -> Settled {
+        let kept = self.kept.take();
         let Some(mut connection) = self.connection.take() else { return lost() };
         crash_point("begin");
+        match kept {
+            Some(kept) if kept.is_all_of(&unit) => {
+                let sent = self.send_end(&mut connection, &unit).await;
+                return self.conclude(connection, sent, false).await;
+            }
+            Some(_) => {
+                if let Err(error) = roll_back(&mut connection).await {
+                    return over(&error);
+                }
+            }
+            None => {}
+        }
         let asks = self.writers.iter().any(Writer::asks);
         let sent = if asks {
             self.ask_and_send(&mut connection, &unit).await
@@ -153,6 +199,18 @@ impl PostgresLane {
         unit: &Arc<Unit>,
     ) -> Result<Sent, Failure> {
         let (transaction, counts) = self.transaction(unit)?;
+        send_all(connection, transaction, unit, counts).await
+    }
+
+    /// What follows the rows of a unit, which are written.
+    async fn send_end(
+        &self,
+        connection: &mut Connection,
+        unit: &Arc<Unit>,
+    ) -> Result<Sent, Failure> {
+        let (mut transaction, counts) = (Transaction::default(), unit.counts());
+        transaction.point("write");
+        self.put_end(&mut transaction, unit, &counts)?;
         send_all(connection, transaction, unit, counts).await
     }
 
@@ -411,9 +469,13 @@ impl Lane for PostgresLane {
 
     async fn diagnose(&mut self, unit: &Unit) -> Result<Option<Vec<Rejection>>> {
         let Some(mut connection) = self.connection.take() else { return Ok(None) };
-        let why = self.why.take();
+        if self.kept.take().is_some() && roll_back(&mut connection).await.is_err() {
+            return Ok(None);
+        }
+        let (why, has_function) = (self.why.take(), &mut self.has_function);
+        let (beginning, writers) = (self.beginning, &self.writers);
         let named =
-            diagnose::diagnose(&mut connection, self.beginning, &self.writers, unit, why).await;
+            diagnose::diagnose(&mut connection, beginning, writers, has_function, unit, why).await;
         match named {
             // Whoever sends a part next is told that the session is over.
             Err(Failure::Over(_)) => Ok(None),
@@ -421,9 +483,15 @@ impl Lane for PostgresLane {
                 self.connection = Some(connection);
                 if fault.is_transient() { Ok(None) } else { Err(fault) }
             }
-            Ok(named) => {
+            Ok(None) => {
                 self.connection = Some(connection);
-                Ok(named)
+                Ok(None)
+            }
+            Ok(Some(diagnosis)) => {
+                self.connection = Some(connection);
+                let rejections = diagnosis.rejections;
+                self.kept = diagnosis.keeps_rest.then(|| Kept::of(unit, &rejections));
+                Ok(Some(rejections))
             }
         }
     }

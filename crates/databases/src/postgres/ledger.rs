@@ -104,12 +104,20 @@ impl Ledger for PostgresLedger {
         rows.first().map(read_run).transpose()
     }
 
-    async fn create(&self, run: &NewRun, owner: &Owner, lease: Duration) -> Result<Option<Claim>> {
+    async fn create(
+        &self,
+        run: &NewRun,
+        behind: Option<&RunId>,
+        owner: &Owner,
+        lease: Duration,
+    ) -> Result<Option<Claim>> {
         let sql = "\
 INSERT INTO kiln.runs (run, job, parameters, source, definition, state, epoch,
                        owner_host, owner_pid, owner_identity, lease_until)
-VALUES ($1, $2, $3, $4, $5, 'running', 1, $6, $7, $8,
-        clock_timestamp() + $9 * interval '1 second')
+SELECT $1, $2, $3, $4, $5, 'running', 1, $6, $7, $8,
+       clock_timestamp() + $9 * interval '1 second'
+WHERE (SELECT run FROM kiln.runs WHERE job = $2 AND parameters = $3
+       ORDER BY number DESC LIMIT 1) IS NOT DISTINCT FROM $10
 ON CONFLICT DO NOTHING RETURNING run";
         let (source, definition) = (as_json(&run.source)?, as_json(&run.definition)?);
         let made = self
@@ -125,6 +133,7 @@ ON CONFLICT DO NOTHING RETURNING run";
                     (&i64::from(owner.pid), Type::INT8),
                     (&owner.identity, Type::TEXT),
                     (&lease.as_secs_f64(), Type::FLOAT8),
+                    (&behind.map(|run| &run.0), Type::TEXT),
                 ],
             )
             .await?;

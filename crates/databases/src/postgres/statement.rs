@@ -143,7 +143,8 @@ impl Shape<'_> {
 
     /// Which rows have a key that is in the table, or that a row before them has:
     /// their numbers, from 1. It takes the key's columns alone, as do those that
-    /// follow.
+    /// follow. Each is looked up by itself: joined, the server might read the
+    /// whole table for one unit.
     pub(super) fn taken(&self) -> Result<String> {
         let names = self.names()?;
         let keys = list(self.keys.iter().copied(), |i| format!("x.c{i}"));
@@ -152,7 +153,7 @@ impl Shape<'_> {
         Ok(format!(
             "SELECT o FROM (SELECT x.*, row_number() OVER (PARTITION BY {keys} ORDER BY o) AS turn \
                             FROM ({}) AS x) AS x \
-             WHERE {all} AND (turn > 1 OR EXISTS (SELECT FROM {} AS t WHERE {same}))",
+             WHERE {all} AND (turn > 1 OR (SELECT true FROM {} AS t WHERE {same} LIMIT 1))",
             self.typed_key(),
             self.table,
         ))
@@ -163,7 +164,8 @@ impl Shape<'_> {
         let same = joined(self.keys.iter().zip(theirs), |(i, their)| format!("t.{their} = x.c{i}"));
         let all = joined(self.keys.iter(), |i| format!("x.c{i} IS NOT NULL"));
         format!(
-            "SELECT o FROM ({}) AS x WHERE {all} AND NOT EXISTS (SELECT FROM {other} AS t WHERE {same})",
+            "SELECT o FROM ({}) AS x \
+             WHERE {all} AND (SELECT true FROM {other} AS t WHERE {same} LIMIT 1) IS NULL",
             self.typed_key()
         )
     }

@@ -97,13 +97,21 @@ impl Ledger for SqliteLedger {
         Ok(self.records(which, params).await?.pop())
     }
 
-    async fn create(&self, run: &NewRun, owner: &Owner, lease: Duration) -> Result<Option<Claim>> {
-        let (run, owner) = (run.clone(), owner.clone());
+    async fn create(
+        &self,
+        run: &NewRun,
+        behind: Option<&RunId>,
+        owner: &Owner,
+        lease: Duration,
+    ) -> Result<Option<Claim>> {
+        let (run, behind, owner) = (run.clone(), behind.cloned(), owner.clone());
         self.change(move |transaction| {
             let sql = format!(
                 "INSERT INTO kiln_runs (id, job, parameters, source, definition, state, epoch,
                      host, pid, identity, lease_until, started_at, claimed_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'running', 1, ?6, ?7, ?8, {SECONDS} + ?9, {NOW}, {NOW})
+                 SELECT ?1, ?2, ?3, ?4, ?5, 'running', 1, ?6, ?7, ?8, {SECONDS} + ?9, {NOW}, {NOW}
+                 WHERE ?10 IS (SELECT id FROM kiln_runs WHERE job = ?2 AND parameters = ?3
+                               ORDER BY number DESC LIMIT 1)
                  ON CONFLICT (job, parameters) WHERE {OPEN} DO NOTHING"
             );
             let created = execute(
@@ -119,6 +127,7 @@ impl Ledger for SqliteLedger {
                     owner.pid,
                     owner.identity,
                     lease.as_secs_f64(),
+                    behind.map(|run| run.0),
                 ],
             )?;
             Ok((created == 1).then_some(Claim { run: run.id, epoch: 1 }))

@@ -259,3 +259,34 @@ async fn a_unit_that_has_to_be_asked_for_keeps_its_turn() {
         assert_eq!(server.value(all).await, "1=7 2=5", "{mode:?}");
     }
 }
+
+/// Rows to be made or changed are copied while all are new; the units in which
+/// some are there, and those on their way behind them, are done by key.
+#[tokio::test]
+async fn new_rows_and_known_ones_are_told_apart_under_way() {
+    let table = "CREATE TABLE t (id bigint PRIMARY KEY, n bigint UNIQUE CHECK (n <> 4077))";
+    let (server, database) = shop(table).await;
+    let upsert = write("t", Mode::Upsert, &["id", "n"], &["id"]);
+    let (mut lane, _) = open(&database, &key("r", 1), &[upsert], &rows(0, 0).schema()).await;
+    // Every third unit has the keys of the one before the last.
+    let keys = |turn: u64| 100 * if turn % 3 == 2 { turn - 2 } else { turn };
+    let rows_of = |turn: u64| {
+        let column = |from: u64| ints((from + 1..=from + 100).map(|n| n as i64));
+        batch(vec![("id", column(keys(turn))), ("n", column(100 * turn))])
+    };
+    let mut expected = std::collections::BTreeMap::new();
+    lane.submit(Arc::new(unit(0, vec![rows_of(0)]))).await;
+    for turn in 0..40 {
+        lane.submit(Arc::new(unit(100 * (turn + 1), vec![rows_of(turn + 1)]))).await;
+        let settled = lane.settle().await;
+        assert!(matches!(settled, Settled::Committed(_)), "{turn}: {settled:?}");
+        expected.extend((1..=100).map(|i| (keys(turn) + i, 100 * turn + i)));
+    }
+    let Settled::Refused(refusal) = lane.settle().await else { panic!("n is not to be 4077") };
+    assert_eq!(refusal.fault.code(), Some("23514"));
+    assert!([None, Some(4077)].contains(&refusal.ordinal), "{refusal:?}");
+    let number = |value: &Option<String>| value.as_ref().unwrap().parse::<u64>().unwrap();
+    let rows = server.query("SELECT id, n FROM t ORDER BY id").await;
+    let rows: Vec<(u64, u64)> = rows.iter().map(|row| (number(&row[0]), number(&row[1]))).collect();
+    assert_eq!(rows, expected.into_iter().collect::<Vec<_>>());
+}

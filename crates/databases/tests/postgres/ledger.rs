@@ -31,7 +31,9 @@ async fn ledger() -> (TestDatabase, Arc<dyn Ledger>) {
 }
 
 async fn created(ledger: &Arc<dyn Ledger>, id: &str, parameters: &str) -> Claim {
-    ledger.create(&new_run(id, parameters), &owner("a"), LONG).await.unwrap().unwrap()
+    let run = new_run(id, parameters);
+    let newest = ledger.newest(&run.job, parameters).await.unwrap().map(|r| r.start.id);
+    ledger.create(&run, newest.as_ref(), &owner("a"), LONG).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -68,7 +70,7 @@ async fn of_many_that_create_a_run_one_wins() {
         tokio::spawn(async move {
             let ledger = connect(&url, None).await.unwrap().ledger();
             let run = new_run(&format!("run-{i}"), &parameters);
-            ledger.create(&run, &owner("a"), LONG).await.unwrap().is_some()
+            ledger.create(&run, None, &owner("a"), LONG).await.unwrap().is_some()
         })
     });
     let mut won = 0;
@@ -76,7 +78,9 @@ async fn of_many_that_create_a_run_one_wins() {
         won += usize::from(start.await.unwrap());
     }
     assert_eq!(won, 1);
-    assert!(ledger.create(&new_run("other", "y"), &owner("a"), LONG).await.unwrap().is_some());
+    assert!(
+        ledger.create(&new_run("other", "y"), None, &owner("a"), LONG).await.unwrap().is_some()
+    );
     assert_eq!(ledger.runs(Some("invoices"), 10).await.unwrap().len(), 2);
 }
 
@@ -187,7 +191,7 @@ async fn a_lease_holds_until_it_ends_and_the_epoch_fences() {
     let (_server, ledger) = ledger().await;
     let short = Duration::from_millis(300);
     let run = new_run("r", "");
-    let first = ledger.create(&run, &owner("a"), short).await.unwrap().unwrap();
+    let first = ledger.create(&run, None, &owner("a"), short).await.unwrap().unwrap();
     assert_eq!(ledger.claim(&run.id, 1, &owner("b"), LONG, false).await.unwrap(), None);
     ledger.heartbeat(&first, short).await.unwrap();
     tokio::time::sleep(short + Duration::from_millis(50)).await;

@@ -33,7 +33,9 @@ async fn ledger() -> (Shop, Arc<dyn Ledger>) {
 }
 
 async fn create(ledger: &Arc<dyn Ledger>, id: &str) -> Claim {
-    ledger.create(&new_run(id), &owner(1), LEASE).await.unwrap().unwrap()
+    let run = new_run(id);
+    let newest = ledger.newest(&run.job, &run.parameters).await.unwrap().map(|r| r.start.id);
+    ledger.create(&run, newest.as_ref(), &owner(1), LEASE).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -63,7 +65,7 @@ async fn of_many_that_begin_at_once_one_wins() {
         starts.spawn(async move {
             let ledger = connect(&url, None).await.unwrap().ledger();
             ledger.prepare().await.unwrap();
-            ledger.create(&new_run(&format!("run-{n}")), &owner(n), LEASE).await.unwrap()
+            ledger.create(&new_run(&format!("run-{n}")), None, &owner(n), LEASE).await.unwrap()
         });
     }
     let claims = starts.join_all().await;
@@ -102,7 +104,7 @@ async fn a_run_is_taken_over_only_by_who_saw_it_last() {
 async fn a_lease_runs_out_by_the_clock_of_the_database() {
     let (_shop, ledger) = ledger().await;
     let short = Duration::from_millis(150);
-    let claim = ledger.create(&new_run("run-1"), &owner(1), short).await.unwrap().unwrap();
+    let claim = ledger.create(&new_run("run-1"), None, &owner(1), short).await.unwrap().unwrap();
     assert!(ledger.run("run-1").await.unwrap().unwrap().leased);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!ledger.run("run-1").await.unwrap().unwrap().leased);
@@ -164,7 +166,7 @@ async fn runs_are_found_by_name_and_listed_newest_first() {
     }
     let mut other = new_run("0191");
     other.job = "other".to_owned();
-    ledger.create(&other, &owner(1), LEASE).await.unwrap().unwrap();
+    ledger.create(&other, None, &owner(1), LEASE).await.unwrap().unwrap();
     let ids = |runs: Vec<kiln_core::RunRecord>| {
         runs.into_iter().map(|r| r.start.id.0).collect::<Vec<_>>()
     };

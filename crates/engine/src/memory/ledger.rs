@@ -116,14 +116,20 @@ impl Ledger for MemoryLedger {
         }))
     }
 
-    async fn create(&self, run: &NewRun, owner: &Owner, lease: Duration) -> Result<Option<Claim>> {
+    async fn create(
+        &self,
+        run: &NewRun,
+        behind: Option<&RunId>,
+        owner: &Owner,
+        lease: Duration,
+    ) -> Result<Option<Claim>> {
         Ok(self.0.with_book(|book| {
-            let open = |e: &Entry| {
-                e.record.start.job == run.job
-                    && e.record.start.parameters == run.parameters
-                    && e.record.state.is_open()
+            let same = |e: &&Entry| {
+                let start = &e.record.start;
+                start.job == run.job && start.parameters == run.parameters
             };
-            if book.runs.iter().any(open) {
+            let newest = book.runs.iter().rfind(same).map(|e| &e.record);
+            if newest.is_some_and(|r| r.state.is_open()) || newest.map(|r| &r.start.id) != behind {
                 return None;
             }
             let record = RunRecord {

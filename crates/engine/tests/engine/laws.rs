@@ -51,7 +51,7 @@ async fn committed(from: u64, units: Vec<Unit>) -> Outcome {
     };
     let ledger = target.ledger();
     let hour = Duration::from_secs(3600);
-    ledger.create(&run, &Owner::default(), hour).await.unwrap().unwrap();
+    ledger.create(&run, None, &Owner::default(), hour).await.unwrap().unwrap();
     let writes = [insert_notes(), insert_labels()];
     let (mut lane, _) = target.sink().open(&key(&run.id, 0, 1), &writes, &items()).await.unwrap();
     let before = unit(0, &vec![Fate::Filtered; from as usize], &writes);

@@ -253,7 +253,7 @@ async fn b36_the_run_of_a_dead_process_is_taken_over() {
             source: kiln::Source::fingerprint(&numbers(30)),
             definition: Fingerprint::default(),
         };
-        ledger.create(&run, &owner, Duration::from_secs(3600)).await.unwrap().unwrap();
+        ledger.create(&run, None, &owner, Duration::from_secs(3600)).await.unwrap().unwrap();
         let report = job(&target, numbers(30), 10).parameters(parameters).run().await;
         if taken {
             assert_eq!(report.run, Some(run.id));
@@ -277,7 +277,8 @@ async fn b36_a_run_whose_lease_ran_out_is_taken_over() {
     };
     let elsewhere = Owner { host: "elsewhere".to_owned(), pid: 1, identity: "x/1/1".to_owned() };
     let ledger = target.ledger();
-    let claim = ledger.create(&run, &elsewhere, Duration::from_secs(3600)).await.unwrap().unwrap();
+    let claim =
+        ledger.create(&run, None, &elsewhere, Duration::from_secs(3600)).await.unwrap().unwrap();
     let held = job(&target, numbers(30), 10).run().await;
     assert_eq!(fault(&held).kind(), Kind::Held);
     assert!(fault(&held).message().contains("elsewhere"), "{:?}", held.fault);

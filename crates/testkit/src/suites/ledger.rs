@@ -34,7 +34,9 @@ fn owner(pid: u32) -> Owner {
 /// A new run of a job, held.
 pub(super) async fn begin(ledger: &dyn Ledger, job: &str, parameters: &str) -> Claim {
     let run = new_run(job, parameters);
-    ledger.create(&run, &owner(1), LEASE).await.expect("a ledger").expect("a new run")
+    let newest = ledger.newest(job, parameters).await.expect("a ledger").map(|r| r.start.id);
+    let created = ledger.create(&run, newest.as_ref(), &owner(1), LEASE).await;
+    created.expect("a ledger").expect("a new run")
 }
 
 async fn record(ledger: &dyn Ledger, run: &RunId) -> RunRecord {
@@ -60,7 +62,7 @@ pub async fn preparing_twice_and_at_once_changes_nothing(target: &Target) {
 pub async fn a_run_comes_back_as_it_was_created(target: &Target) {
     let ledger = target.ledger();
     let run = new_run("a 'job'", "{\"file\":\"é\\n\"}");
-    let claim = ledger.create(&run, &owner(7), LEASE).await.unwrap().unwrap();
+    let claim = ledger.create(&run, None, &owner(7), LEASE).await.unwrap().unwrap();
     assert_eq!(claim, Claim { run: run.id.clone(), epoch: 1 });
     let found = record(&*target.again().await.ledger(), &run.id).await;
     assert_eq!(found.start, run);
@@ -76,15 +78,34 @@ pub async fn a_run_comes_back_as_it_was_created(target: &Target) {
 pub async fn one_run_of_a_job_and_its_parameters_is_open(target: &Target) {
     let ledger = target.ledger();
     let claim = begin(&*ledger, "job", "a").await;
-    assert_eq!(ledger.create(&new_run("job", "a"), &owner(2), LEASE).await.unwrap(), None);
+    assert_eq!(ledger.create(&new_run("job", "a"), None, &owner(2), LEASE).await.unwrap(), None);
     begin(&*ledger, "job", "b").await;
     begin(&*ledger, "another", "a").await;
     ledger.finish(&claim, RunState::Failed, Some("it broke")).await.unwrap();
     // A failed run is open: it is to be resumed.
-    assert_eq!(ledger.create(&new_run("job", "a"), &owner(2), LEASE).await.unwrap(), None);
+    assert_eq!(ledger.create(&new_run("job", "a"), None, &owner(2), LEASE).await.unwrap(), None);
     let claim = ledger.claim(&claim.run, 1, &owner(1), LEASE, false).await.unwrap().unwrap();
     ledger.finish(&claim, RunState::Completed, None).await.unwrap();
     begin(&*ledger, "job", "a").await;
+}
+
+/// B34: who has not seen the newest run makes none, also when that one is over.
+pub async fn a_run_is_made_behind_the_newest_that_was_seen(target: &Target) {
+    let ledger = target.ledger();
+    let (first, second, third) = (new_run("job", ""), new_run("job", ""), new_run("job", ""));
+    let create = async |run: &NewRun, behind: Option<&RunId>| {
+        target.ledger().create(run, behind, &owner(1), LEASE).await.unwrap()
+    };
+    assert_eq!(create(&first, Some(&second.id)).await, None);
+    let claim = create(&first, None).await.unwrap();
+    assert_eq!(create(&second, Some(&first.id)).await, None, "the first is open");
+    ledger.finish(&claim, RunState::Completed, None).await.unwrap();
+    begin(&*ledger, "job", "of its own").await;
+    assert_eq!(create(&second, None).await, None);
+    let claim = create(&second, Some(&first.id)).await.unwrap();
+    assert!(ledger.abandon(&second.id, claim.epoch).await.unwrap());
+    assert_eq!(create(&third, Some(&first.id)).await, None);
+    assert!(create(&third, Some(&second.id)).await.is_some());
 }
 
 /// Fault 20: of ten creations at once one makes the run.
@@ -94,7 +115,9 @@ pub async fn of_creations_at_once_one_wins(target: &Target) {
         for pid in 0..10 {
             let ledger = target.again().await.ledger();
             let run = new_run("job", &round.to_string());
-            tasks.push(tokio::spawn(async move { ledger.create(&run, &owner(pid), LEASE).await }));
+            tasks.push(tokio::spawn(
+                async move { ledger.create(&run, None, &owner(pid), LEASE).await },
+            ));
         }
         let mut winners = 0;
         for task in tasks {
@@ -171,7 +194,7 @@ pub async fn a_lease_runs_out_and_a_heartbeat_prolongs_it(target: &Target) {
     let short = Duration::from_secs(1);
     let run = new_run("job", "");
     let began = Instant::now();
-    let claim = ledger.create(&run, &owner(1), short).await.unwrap().unwrap();
+    let claim = ledger.create(&run, None, &owner(1), short).await.unwrap().unwrap();
     while record(&*ledger, &run.id).await.leased {
         assert!(began.elapsed() < Duration::from_secs(30), "the lease does not run out");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -323,7 +346,7 @@ pub async fn a_run_is_found_by_its_name_or_a_beginning_of_it(target: &Target) {
     let ledger = target.ledger();
     for name in ["abc", "abcd", "abce", "x_y", "xzy"] {
         let run = NewRun { id: RunId(name.to_owned()), ..new_run("job", name) };
-        ledger.create(&run, &owner(1), LEASE).await.unwrap().unwrap();
+        ledger.create(&run, None, &owner(1), LEASE).await.unwrap().unwrap();
     }
     let cases = [
         ("abc", Some("abc")),

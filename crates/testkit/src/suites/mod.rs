@@ -148,6 +148,7 @@ macro_rules! ledger_suite {
             preparing_twice_and_at_once_changes_nothing
             a_run_comes_back_as_it_was_created
             one_run_of_a_job_and_its_parameters_is_open
+            a_run_is_made_behind_the_newest_that_was_seen
             of_creations_at_once_one_wins
             the_newest_is_the_last_one_created
             a_leased_run_is_not_claimed_unless_told
