@@ -21,7 +21,7 @@ use super::fault::of_server;
 use super::lane::roll_back;
 use super::session::Beginning;
 use super::statement::Shape;
-use super::suspects::{self, Why};
+use super::suspects::{self, Questions, Why};
 use super::transaction::{Step, Transaction};
 use super::wire::{Connection, Parameter, Request, Row, ServerError, Status};
 use super::write::{Halfway, How, Writer};
@@ -49,13 +49,20 @@ pub(super) struct Diagnosis {
     pub(super) keeps_rest: bool,
 }
 
-/// Names the items that fail, none where the server can't be asked. `is_made`
-/// tells whether the session has the function.
+/// What a lane's session knows from diagnoses before.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    /// It has the function.
+    is_made: bool,
+    questions: Questions,
+}
+
+/// Names the items that fail, none where the server can't be asked.
 pub(super) async fn diagnose(
     connection: &mut Connection,
     beginning: Beginning,
     writers: &[Writer],
-    is_made: &mut bool,
+    learnt: &mut Learnt,
     unit: &Unit,
     why: Option<Why>,
 ) -> Result<Option<Diagnosis>, Failure> {
@@ -64,7 +71,7 @@ pub(super) async fn diagnose(
     if writers.len() > MOST_WRITES || known.len() == unit.items.len() {
         return Ok((!known.is_empty()).then(|| diagnosis(known.into_values().collect(), false)));
     }
-    let mut trial = Trial { connection, beginning, writers, is_made, unit, keeps: false };
+    let mut trial = Trial { connection, beginning, writers, learnt, unit, keeps: false };
     let gone: Vec<u64> = known.keys().copied().collect();
     let Some(found) = trial.find(&gone, why).await? else { return Ok(None) };
     let keeps_rest = trial.keeps;
@@ -76,7 +83,7 @@ struct Trial<'a> {
     connection: &'a mut Connection,
     beginning: Beginning,
     writers: &'a [Writer],
-    is_made: &'a mut bool,
+    learnt: &'a mut Learnt,
     unit: &'a Unit,
     /// What went well stays, in a transaction that is left open.
     keeps: bool,
@@ -90,9 +97,10 @@ impl Trial<'_> {
     async fn find(&mut self, gone: &[u64], why: Option<Why>) -> Result<Option<Found>, Failure> {
         let items = others(&self.unit.items, gone);
         if let Some(why) = why {
-            let (connection, beginning) = (&mut *self.connection, self.beginning);
-            let mut suspected =
-                suspects::suspects(connection, beginning, self.writers, self.unit, &why).await?;
+            let Self { connection, beginning, writers, learnt, unit, .. } = self;
+            let questions = &mut learnt.questions;
+            let asked = suspects::suspects(connection, *beginning, writers, unit, &why, questions);
+            let mut suspected = asked.await?;
             suspected.retain(|o| items.binary_search(o).is_ok());
             if !suspected.is_empty()
                 && let Some(found) = self.behind_others(gone, &suspected).await?
@@ -144,10 +152,10 @@ impl Trial<'_> {
             parameters.extend(values(&tried(writer, rows, &others)?, items)?);
         }
         let function = function(self.writers)?;
-        match (self.beginning.is_pooled, *self.is_made) {
+        match (self.beginning.is_pooled, self.learnt.is_made) {
             (true, _) => transaction.run(Step::Begin, &function, &[])?,
             (false, false) => match self.make(&function).await? {
-                true => *self.is_made = true,
+                true => self.learnt.is_made = true,
                 false => return Ok(None),
             },
             (false, true) => {}

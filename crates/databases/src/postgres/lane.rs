@@ -15,13 +15,14 @@ use kiln_core::{
 };
 
 use super::ask::{Dialogue, Failure, blamed, send};
+use super::diagnose::{Learnt, diagnose};
 use super::fault::{leaves_open, of_server, session_over};
 use super::session::Beginning;
 use super::suspects::Why;
 use super::transaction::{Step, Transaction};
 use super::wire::{self, Answers, Connection, Parameter, Request, ServerError};
 use super::write::{Halfway, How, Writer};
-use super::{dead_letters, diagnose, mark};
+use super::{dead_letters, mark};
 use crate::written::{Order, Written};
 
 /// Units on their way before the first is answered: while the server commits
@@ -46,8 +47,7 @@ pub(super) struct PostgresLane {
     why: Option<Why>,
     /// What a diagnosis left written in the transaction that is open.
     kept: Option<Kept>,
-    /// The session has the function that tries items.
-    has_function: bool,
+    learnt: Learnt,
 }
 
 /// Items whose rows are written, all that are left of a span.
@@ -112,7 +112,7 @@ impl PostgresLane {
             queue,
             why: None,
             kept: None,
-            has_function: false,
+            learnt: Learnt::default(),
         }
     }
 
@@ -472,10 +472,9 @@ impl Lane for PostgresLane {
         if self.kept.take().is_some() && roll_back(&mut connection).await.is_err() {
             return Ok(None);
         }
-        let (why, has_function) = (self.why.take(), &mut self.has_function);
+        let (why, learnt) = (self.why.take(), &mut self.learnt);
         let (beginning, writers) = (self.beginning, &self.writers);
-        let named =
-            diagnose::diagnose(&mut connection, beginning, writers, has_function, unit, why).await;
+        let named = diagnose(&mut connection, beginning, writers, learnt, unit, why).await;
         match named {
             // Whoever sends a part next is told that the session is over.
             Err(Failure::Over(_)) => Ok(None),

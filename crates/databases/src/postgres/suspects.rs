@@ -3,7 +3,7 @@
 //! Items that are suspected are tried one by one, all others at once. A suspicion
 //! is a guess: one that is wrong costs time and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use kiln_core::{Cell, CellColumn, Fault, Refusal, Result, Rows, Unit};
 
@@ -38,6 +38,19 @@ impl Why {
     }
 }
 
+/// What to ask the server about constraints that were broken before: it is found
+/// out once.
+#[derive(Debug, Default)]
+pub(super) struct Questions(HashMap<(usize, String), Option<Question>>);
+
+/// Which rows break a constraint.
+#[derive(Debug, Clone)]
+struct Question {
+    sql: String,
+    /// Of which columns of the write it takes the values.
+    columns: Vec<usize>,
+}
+
 /// The items that are suspected, rising: none, if there is nothing to go by.
 ///
 /// # Errors
@@ -48,6 +61,7 @@ pub(super) async fn suspects(
     writers: &[Writer],
     unit: &Unit,
     why: &Why,
+    questions: &mut Questions,
 ) -> Result<Vec<u64>, Failure> {
     let (Some(writer), Some(rows)) = (writers.get(why.write), unit.writes.get(why.write)) else {
         return Ok(Vec::new());
@@ -56,7 +70,15 @@ pub(super) async fn suspects(
     let suspected: BTreeSet<u64> = match (code, why.fault.constraint(), why.fault.column()) {
         (UNIQUE | FOREIGN_KEY | CHECK, Some(constraint), _) => {
             let mut asking = Asking { connection, beginning, writer, rows };
-            asking.by_constraint(code, constraint).await?.into_iter().collect()
+            let known = (why.write, constraint.to_owned());
+            if !questions.0.contains_key(&known) {
+                let question = asking.question(code, constraint).await?;
+                questions.0.insert(known.clone(), question);
+            }
+            match questions.0.get(&known) {
+                Some(Some(question)) => asking.answer(question).await?.into_iter().collect(),
+                _ => BTreeSet::new(),
+            }
         }
         (NOT_NULL, _, Some(column)) => by_value(writer, rows, column, |cell, _| cell.is_null())?,
         (_, _, Some(column)) if code.starts_with("22") => {
@@ -115,18 +137,18 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The items that break a constraint, alone or by an item before them.
-    async fn by_constraint(&mut self, code: &str, constraint: &str) -> Result<Vec<u64>, Failure> {
-        let names = [Parameter::text(&self.writer.sql), Parameter::text(constraint)];
+    /// How to ask which rows break a constraint, alone or by a row before them.
+    async fn question(&mut self, code: &str, name: &str) -> Result<Option<Question>, Failure> {
+        let names = [Parameter::text(&self.writer.sql), Parameter::text(name)];
         let sql = if code == UNIQUE { OF_INDEX } else { OF_CONSTRAINT };
         let known = self.ask(sql, &names).await?;
         let place = |name: &str| self.writer.columns.iter().position(|c| c.name == name);
         let columns = known.iter().map(|row| place(text(row, 0)?)).collect::<Option<Vec<_>>>();
         // A column that is not written has the same value in all rows, or nobody
         // knows which.
-        let (Some(columns), Some(first)) = (columns, known.first()) else { return Ok(Vec::new()) };
-        let shape =
-            Shape { table: &self.writer.sql, columns: &self.writer.columns, keys: &columns };
+        let (Some(columns), Some(first)) = (columns, known.first()) else { return Ok(None) };
+        let (table, all) = (&self.writer.sql, &self.writer.columns);
+        let shape = Shape { table, columns: all, keys: &columns };
         let sql = match (code, text(first, 2), text(first, 3)) {
             (UNIQUE, ..) => shape.taken()?,
             (FOREIGN_KEY, Some(other), _) => {
@@ -134,12 +156,18 @@ impl Asking<'_> {
                 shape.without_parent(other, &theirs.map(quoted).collect::<Result<Vec<_>>>()?)
             }
             (CHECK, _, Some(expression)) => shape.failing(expression)?,
-            _ => return Ok(Vec::new()),
+            _ => return Ok(None),
         };
-        let given = self.rows.batch.project(&columns);
+        Ok(Some(Question { sql, columns }))
+    }
+
+    /// The items that the server names.
+    async fn answer(&mut self, question: &Question) -> Result<Vec<u64>, Failure> {
+        let Question { sql, columns } = question;
+        let given = self.rows.batch.project(columns);
         let given = given.map_err(|e| Fault::bug(format!("a unit's rows lack columns: {e}")))?;
         let given = arrays(&given, columns.iter().map(|c| &self.writer.columns[*c]))?;
-        let found = self.ask(&sql, &given).await?;
+        let found = self.ask(sql, &given).await?;
         let ordinal = |row: &Row| {
             let number: usize = text(row, 0)?.parse().ok()?;
             self.rows.ordinals.get(number.checked_sub(1)?).copied()
