@@ -171,9 +171,10 @@ pub trait Lane: Send {
     /// [`Settled::Unknown`] of [`Kind::Bug`](crate::Kind::Bug).
     async fn settle(&mut self) -> Settled;
 
-    /// Names every item of the unit that the target would refuse, and changes
+    /// Names every item of the unit that the target would refuse, and commits
     /// nothing; `None` where the target has no cheaper way than trying parts.
-    /// Called only while no unit is in flight.
+    /// Called only while no unit is in flight. What it wrote to find out may wait
+    /// for the unit that the good items become; any other finds it undone.
     ///
     /// # Errors
     /// What concerns all items; nothing has changed then either.
