@@ -129,6 +129,14 @@ impl Session {
         self.lost || self.conn.is_disconnected()
     }
 
+    /// Whether the server answers. That it hung up in the meantime is noticed only
+    /// when it is spoken to.
+    pub(super) async fn is_there(&mut self) -> bool {
+        let Ok((patience, conn)) = self.speak() else { return false };
+        let answer = timeout(patience, conn.ping()).await;
+        self.heard(answer).is_ok()
+    }
+
     /// Runs a statement that gives no rows.
     pub(super) async fn run(&mut self, sql: &str) -> Result<Done, DbError> {
         let (patience, conn) = self.speak()?;
