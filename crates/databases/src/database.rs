@@ -42,12 +42,9 @@ pub trait Database: Send + Sync {
     ///
     /// # Errors
     /// [`Kind::Config`](kiln_core::Kind::Config) if there is no such table or
-    /// column, the key is not unique or may be NULL, or the condition is no SQL.
-    async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
-        let database = self.url();
-        Err(Fault::config(format!("{database}: table {} can't be read yet", spec.table))
-            .with_hint("tables of SQLite and PostgreSQL can be read"))
-    }
+    /// column, the key is not unique, may be NULL or can't be ordered by, or the
+    /// condition is no SQL.
+    async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>>;
 }
 
 /// SQL that prepares a database for a job, such as `CREATE TABLE IF NOT EXISTS`.

@@ -100,6 +100,8 @@ enum Within {
     Code,
     Literal,
     Name,
+    /// A name as MySQL writes it.
+    Backticks,
     LineComment,
     BlockComment,
     /// Behind a `$` in code: text in dollars may have begun, or not.
@@ -132,6 +134,7 @@ fn fill_sql(
                     Within::Code => format!("'{}'", value()?.replace('\'', "''")),
                     Within::Literal => value()?.replace('\'', "''"),
                     Within::Name => value()?.replace('"', "\"\""),
+                    Within::Backticks => value()?.replace('`', "``"),
                     Within::LineComment | Within::BlockComment => format!("${{{name}}}"),
                 });
             }
@@ -153,11 +156,17 @@ fn follow(mut within: Within, plain: &str) -> Within {
         within = match (within, c, characters.peek()) {
             (Within::Code, '\'', _) => Within::Literal,
             (Within::Code, '"', _) => Within::Name,
+            (Within::Code, '`', _) => Within::Backticks,
             (Within::Code, '$', _) => Within::Dollars,
             (Within::Code, '-', Some('-')) => Within::LineComment,
             (Within::Code, '/', Some('*')) => Within::BlockComment,
+            // PostgreSQL reads JSON by `#>` and `#-`; to MySQL it is a comment.
+            (Within::Code, '#', Some('>' | '-')) => Within::Code,
+            (Within::Code, '#', _) => Within::LineComment,
             // A doubled quote leaves and enters again.
-            (Within::Literal, '\'', _) | (Within::Name, '"', _) => Within::Code,
+            (Within::Literal, '\'', _) | (Within::Name, '"', _) | (Within::Backticks, '`', _) => {
+                Within::Code
+            }
             (Within::LineComment, '\n', _) | (Within::BlockComment, '*', Some('/')) => Within::Code,
             _ => continue,
         };
@@ -198,11 +207,16 @@ mod tests {
             (r#"c = "my ${x}""#, r#"c = "my a' OR ''='""#),
             ("c -- ${x}\n= ${x}", "c -- ${x}\n= 'a'' OR ''''='''"),
             ("c /* ' ${x} */ = ${x}", "c /* ' ${x} */ = 'a'' OR ''''='''"),
+            ("`it's` = ${x}", "`it's` = 'a'' OR ''''='''"),
+            ("c # it's ${x}\n= ${x}", "c # it's ${x}\n= 'a'' OR ''''='''"),
+            ("c #>> '{d}' = ${x}", "c #>> '{d}' = 'a'' OR ''''='''"),
+            ("c #- '{d}' = ${x}", "c #- '{d}' = 'a'' OR ''''='''"),
         ];
         for (sql, expected) in cases {
             assert_eq!(filled(sql, evil).unwrap(), expected, "{sql}");
         }
         assert_eq!(filled(r#"c = "${x}""#, "a\"b").unwrap(), r#"c = "a""b""#);
+        assert_eq!(filled("`${x}` = 1", "a`b").unwrap(), "`a``b` = 1");
         assert_eq!(filled("c ~ '^a$' AND d = ${x}", "b").unwrap(), "c ~ '^a$' AND d = 'b'");
         for sql in ["c = E'${x}'", "c = $$ ${x} $$", "c = $t$ ${x} $t$"] {
             assert!(filled(sql, "x").is_err(), "{sql}");

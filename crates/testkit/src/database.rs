@@ -62,6 +62,15 @@ fn url_of(server: &str, name: &str) -> String {
 /// If there is no such server.
 pub async fn mysql() -> TestDatabase {
     let (server, name) = server_and_name("KILN_TEST_MYSQL");
+    make_mysql(server, name).await
+}
+
+/// A fresh database on a server.
+pub(crate) async fn mysql_at(server: &str) -> TestDatabase {
+    make_mysql(server.to_owned(), fresh_name()).await
+}
+
+async fn make_mysql(server: String, name: String) -> TestDatabase {
     // One that was left by a process of the same number is in the way.
     let made =
         format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} CHARACTER SET utf8mb4");
@@ -216,6 +225,8 @@ async fn ask_mysql(conn: &mut mysql_async::Conn, sql: &str) -> mysql_async::Resu
             found = rows.into_iter().map(mysql_row).collect();
         }
     }
+    // What a later statement was refused for comes last.
+    answer.drop_result().await?;
     Ok(found)
 }
 

@@ -14,8 +14,8 @@
 //!   the units that it writes, [`stock`] those with keys that come again.
 //! * [`sqlite`], [`postgres`] and [`mysql`] give a database that is gone when the test
 //!   ends, and can be asked by plain SQL.
-//! * [`OwnPostgres`] is a server that a test sets up, kills and starts again as it
-//!   needs it, [`Pooler`] a pgbouncer in front of one.
+//! * [`OwnPostgres`] and [`OwnMysql`] are servers that a test sets up, kills and
+//!   starts again as it needs it, [`Pooler`] is a pgbouncer in front of one.
 //! * [`proxy`] is a way to a server that breaks at a message of the test's choice.
 //! * [`shared_data`] finds the real inputs beside the checkout.
 
@@ -26,6 +26,7 @@ mod account;
 mod data;
 mod database;
 pub mod notes;
+mod own_mysql;
 mod own_postgres;
 mod pooler;
 pub mod proxy;
@@ -35,6 +36,7 @@ mod target;
 
 pub use data::shared_data;
 pub use database::{Row, TestDatabase, mysql, postgres, sqlite};
+pub use own_mysql::OwnMysql;
 pub use own_postgres::OwnPostgres;
 pub use pooler::Pooler;
 pub use target::TestTarget;

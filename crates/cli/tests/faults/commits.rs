@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use kiln::Event;
+use kiln_testkit::OwnMysql;
 use kiln_testkit::proxy::{Proxy, Way};
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Opts};
 use rustix::process::Signal;
 
 use crate::on::On;
@@ -35,6 +39,39 @@ async fn killed_while_postgres_commits() {
     sales.run().await.expect(0);
     sales.assert_exact("killed while the server commits").await;
     assert_eq!(sales.database.value("SELECT last_value FROM slept").await, "1");
+}
+
+/// Fault 4, where a backup holds up every commit of the server for a while. That
+/// which was sent lands when the backup is over, though nobody waits for it.
+#[tokio::test]
+async fn killed_while_mysql_commits() {
+    const ITEMS: u64 = 2_000;
+    let server = OwnMysql::start();
+    // None of them is refused, so that each row is sent once.
+    let items = (1..=ITEMS).map(|ordinal| Item::new(ordinal, Fate::Sold)).collect();
+    let sales = Sales::of(server.database().await, On::Mysql, items, CHUNK, "");
+    let count = "CREATE SEQUENCE sent NOCACHE;
+        CREATE TRIGGER sent BEFORE INSERT ON sales FOR EACH ROW SET @sent = nextval(sent)";
+    sales.prepare(count).await;
+    let mut child = sales.start();
+    sales.settles_more(0, &mut child).await;
+    let mut backup = Conn::new(Opts::from_url(&sales.database.url).unwrap()).await.unwrap();
+    for stage in ["START", "BLOCK_COMMIT"] {
+        backup.query_drop(format!("BACKUP STAGE {stage}")).await.unwrap();
+    }
+    let committing = "SELECT count(*) FROM information_schema.processlist
+                      WHERE db = database() AND info = 'COMMIT' AND state LIKE 'Waiting%'";
+    sales.becomes(committing, "1").await;
+    send(&child, Signal::KILL);
+    assert!(ended(child).await.is_killed());
+    assert_eq!(sales.database.value(committing).await, "1", "the server is still at it");
+    let next = sales.start();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    backup.query_drop("BACKUP STAGE END").await.unwrap();
+    ended(next).await.expect(0);
+    sales.assert_exact("killed while the server commits").await;
+    let sent = "SELECT next_not_cached_value - 1 FROM sent";
+    assert_eq!(sales.database.value(sent).await, ITEMS.to_string());
 }
 
 /// Fault 8: the server rolls back where it was to commit, and answers without an

@@ -10,6 +10,7 @@ mod books;
 mod commits;
 mod cuts;
 mod kills;
+mod locks;
 mod moments;
 mod on;
 #[path = "../common/process.rs"]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiln_core::Kind;
-use kiln_testkit::OwnPostgres;
+use kiln_testkit::{OwnMysql, OwnPostgres, TestDatabase};
 
 use crate::on::On;
 use crate::random::Random;
@@ -15,23 +15,25 @@ const CHUNK: u64 = 10;
 
 /// Fault 12: a run waits for a server that comes back; one that does not wait so
 /// long ends, and the next goes on.
-#[tokio::test]
-async fn postgres_killed_and_started_again() {
-    let server = OwnPostgres::start(&[], "");
-    for (retries, code) in [(20, 0), (1, 69)] {
+async fn killed_and_started_again(
+    on: On,
+    databases: [TestDatabase; 2],
+    kill: impl Fn(),
+    start_again: impl Fn(),
+) {
+    for (database, (retries, code)) in databases.into_iter().zip([(20, 0), (1, 69)]) {
         let what = format!("server killed, {retries} retries");
         let more = format!("[limits]\nretries = {retries}\n");
-        let database = server.database().await;
-        let sales = Sales::of(database, On::Postgres, mixed(ITEMS), CHUNK, &more);
+        let sales = Sales::of(database, on, mixed(ITEMS), CHUNK, &more);
         let mut child = sales.start();
         sales.settles_more(0, &mut child).await;
-        server.kill();
+        kill();
         let report = if code == 0 {
-            server.start_again();
+            start_again();
             ended(child).await.expect(code)
         } else {
             let report = ended(child).await.expect(code);
-            server.start_again();
+            start_again();
             report
         };
         assert!(report["retries"].as_u64() > Some(0), "{what}: {report}");
@@ -39,6 +41,22 @@ async fn postgres_killed_and_started_again() {
         sales.run().await.expect(0);
         sales.assert_exact(&what).await;
     }
+}
+
+#[tokio::test]
+async fn postgres_killed_and_started_again() {
+    let server = OwnPostgres::start(&[], "");
+    let databases = [server.database().await, server.database().await];
+    let (kill, start_again) = (|| server.kill(), || server.start_again());
+    killed_and_started_again(On::Postgres, databases, kill, start_again).await;
+}
+
+#[tokio::test]
+async fn mysql_killed_and_started_again() {
+    let server = OwnMysql::start();
+    let databases = [server.database().await, server.database().await];
+    let (kill, start_again) = (|| server.kill(), || server.start_again());
+    killed_and_started_again(On::Mysql, databases, kill, start_again).await;
 }
 
 /// How many sessions are ended; enough that some are the lane's.

@@ -110,6 +110,12 @@ pub(super) fn is_unknown_column(error: &DbError) -> bool {
     error.code() == Some(1054)
 }
 
+/// Whether something that a statement names is not there: the table, a column or
+/// an index of it.
+pub(super) fn is_missing_part(error: &DbError) -> bool {
+    is_absent(error) || is_unknown_column(error) || error.code() == Some(1176)
+}
+
 /// Whether the server says that it may not be done.
 pub(super) fn is_denied(error: &DbError) -> bool {
     fault(error).kind() == Kind::NotPermitted

@@ -46,7 +46,8 @@ const SAME: &str = "UNHEX(SHA2(CONCAT(:job, CHAR(0), :parameters), 256))";
 const LEASE: &str = "SYSDATE(6) + INTERVAL :lease MICROSECOND";
 
 /// Talks over one connection of its own, made when it is needed and made anew
-/// when it was lost. Each method is one statement, or one transaction.
+/// when it was lost, be it while nobody spoke. Each method is one statement, or
+/// one transaction.
 pub(super) struct MysqlLedger {
     server: Arc<Server>,
     session: Mutex<Option<Session>>,
@@ -59,7 +60,11 @@ impl MysqlLedger {
 
     async fn session(&self) -> Result<MappedMutexGuard<'_, Session>> {
         let mut slot = self.session.lock().await;
-        if slot.as_ref().is_none_or(Session::is_lost) {
+        let is_there = match slot.as_mut() {
+            Some(session) => session.is_there().await,
+            None => false,
+        };
+        if !is_there {
             *slot = Some(self.server.connect().await?);
         }
         MutexGuard::try_map(slot, Option::as_mut)

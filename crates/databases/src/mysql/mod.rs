@@ -1,4 +1,4 @@
-//! MySQL and MariaDB as target, ledger and catalog.
+//! MySQL and MariaDB as target, ledger, catalog and source.
 //!
 //! A unit of work is one transaction on the lane's own connection: the rows in
 //! statements of many rows (or by `LOAD DATA LOCAL` from memory), dead letters,
@@ -25,11 +25,15 @@ mod lane;
 mod ledger;
 mod load;
 mod mark;
+mod order;
+mod pages;
+mod read_as;
 mod rehearse;
 mod script;
 mod server;
 mod session;
 mod sink;
+mod source;
 mod stage;
 mod statement;
 mod table;
@@ -42,7 +46,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink};
+use kiln_core::{Catalog, CatalogSpec, Ledger, Result, Sink, Source, TableSpec};
 
 use crate::database::{Database, Script};
 use catalog::MysqlCatalog;
@@ -84,6 +88,10 @@ impl Database for Mysql {
 
     fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog> {
         Arc::new(MysqlCatalog::new(Arc::clone(&self.server), spec))
+    }
+
+    async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
+        source::open(Arc::clone(&self.server), spec).await
     }
 }
 

@@ -167,8 +167,10 @@ impl Server {
 }
 
 /// Two that change the same database's tables follow each other. The lock ends
-/// with the session, if not before.
+/// with the session, if not before; and a client that hangs has no session for
+/// long.
 pub(super) async fn lock(session: &mut Session, what: &str) -> Result<()> {
+    session.run("SET SESSION wait_timeout = 60").await.map_err(|e| fault(&e))?;
     let sql = format!("SELECT GET_LOCK({}, 30)", lock_name(what));
     let rows = session.ask(&sql).await.map_err(|e| fault(&e))?;
     let got = rows.first().map(|row| value::<Option<i64>>(row, 0)).transpose();

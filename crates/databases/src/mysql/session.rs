@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use mysql_async::prelude::{FromValue, Queryable};
 use mysql_async::{Conn, InfileData, LocalInfileError, Params, Row};
 use tokio::time::error::Elapsed;
@@ -128,6 +129,14 @@ impl Session {
         self.lost || self.conn.is_disconnected()
     }
 
+    /// Whether the server answers. That it hung up in the meantime is noticed only
+    /// when it is spoken to.
+    pub(super) async fn is_there(&mut self) -> bool {
+        let Ok((patience, conn)) = self.speak() else { return false };
+        let answer = timeout(patience, conn.ping()).await;
+        self.heard(answer).is_ok()
+    }
+
     /// Runs a statement that gives no rows.
     pub(super) async fn run(&mut self, sql: &str) -> Result<Done, DbError> {
         let (patience, conn) = self.speak()?;
@@ -158,6 +167,32 @@ impl Session {
     pub(super) async fn ask(&mut self, sql: &str) -> Result<Vec<Row>, DbError> {
         let (patience, conn) = self.speak()?;
         let answer = timeout(patience, conn.query(sql)).await;
+        self.heard(answer)
+    }
+
+    /// Hands over the rows of a statement as they come, for as long as `take`
+    /// wants more of them; those behind are passed over.
+    pub(super) async fn each(
+        &mut self,
+        sql: &str,
+        mut take: impl FnMut(&Row) -> bool + Send,
+    ) -> Result<(), DbError> {
+        let (patience, conn) = self.speak()?;
+        let read = async {
+            let mut rows = match timeout(patience, conn.query_stream::<Row, _>(sql)).await? {
+                Ok(rows) => rows,
+                Err(error) => return Ok(Err(error)),
+            };
+            let mut wanted = true;
+            loop {
+                match timeout(patience, rows.try_next()).await? {
+                    Ok(Some(row)) => wanted = wanted && take(&row),
+                    Ok(None) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+        };
+        let answer = read.await;
         self.heard(answer)
     }
 

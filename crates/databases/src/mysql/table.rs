@@ -55,6 +55,8 @@ pub(super) struct Unique {
     pub(super) columns: Vec<String>,
     /// It is over whole columns, not over beginnings or expressions.
     pub(super) is_plain: bool,
+    /// It holds its keys in their order.
+    pub(super) is_sorted: bool,
 }
 
 const FIND: &str = "\
@@ -72,7 +74,8 @@ FROM information_schema.COLUMNS
 WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :name ORDER BY ORDINAL_POSITION";
 
 const UNIQUE: &str = "\
-SELECT INDEX_NAME, COALESCE(COLUMN_NAME, ''), SUB_PART IS NULL AND COLUMN_NAME IS NOT NULL
+SELECT INDEX_NAME, COALESCE(COLUMN_NAME, ''), SUB_PART IS NULL AND COLUMN_NAME IS NOT NULL,
+       INDEX_TYPE = 'BTREE'
 FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = :schema AND TABLE_NAME = :name AND NON_UNIQUE = 0
 ORDER BY INDEX_NAME, SEQ_IN_INDEX";
@@ -108,7 +111,8 @@ impl Table {
         for row in session.read(UNIQUE, place).await? {
             let index: String = value(&row, 0)?;
             if unique.last().is_none_or(|u| u.index != index) {
-                unique.push(Unique { index, columns: Vec::new(), is_plain: true });
+                let is_sorted = value(&row, 3)?;
+                unique.push(Unique { index, columns: Vec::new(), is_plain: true, is_sorted });
             }
             if let Some(last) = unique.last_mut() {
                 last.columns.push(value(&row, 1)?);

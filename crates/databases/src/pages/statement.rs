@@ -10,9 +10,12 @@ pub(crate) struct Statement {
     /// What rows are ordered by, each with the table's name before it: a bare
     /// name would mean what is selected under it.
     pub(crate) order: Vec<String>,
-    /// The placeholders of a key's values, as the type of their column.
+    /// A key's values as the type of their column, or placeholders of them.
     pub(crate) behind: Vec<String>,
-    /// The placeholder of the number of rows.
+    /// Whether the database finds `(a, b) > (x, y)` by an index; else the
+    /// comparison is written out.
+    pub(crate) compares_rows: bool,
+    /// The number of rows, or its placeholder.
     pub(crate) limit: String,
     /// Which rows are items.
     pub(crate) conditions: Vec<String>,
@@ -23,7 +26,10 @@ impl Statement {
     pub(crate) fn sql(&self, is_behind: bool) -> String {
         let mut conditions = self.conditions.clone();
         if is_behind {
-            conditions.push(format!("{} > {}", row(&self.order), row(&self.behind)));
+            conditions.push(match self.compares_rows {
+                true => format!("{} > {}", row(&self.order), row(&self.behind)),
+                false => written_out(&self.order, &self.behind),
+            });
         }
         // A comment at the end of a condition ends with its line.
         let conditions: Vec<String> = conditions.iter().map(|c| format!("({c}\n)")).collect();
@@ -49,6 +55,18 @@ fn row(values: &[String]) -> String {
     }
 }
 
+/// The same comparison column by column. What stands before the first `AND`
+/// follows from the rest, and is what an index is looked for by.
+fn written_out(order: &[String], behind: &[String]) -> String {
+    match (order, behind) {
+        ([a, order @ ..], [x, behind @ ..]) if !order.is_empty() => {
+            let rest = written_out(order, behind);
+            format!("{a} >= {x} AND ({a} > {x} OR ({a} = {x} AND {rest}))")
+        }
+        _ => format!("{} > {}", row(order), row(behind)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +82,7 @@ mod tests {
             select: texts(&["t.c", "t.a"]),
             order: texts(&["t.a", "t.b"]),
             behind: texts(&["?1", "?2"]),
+            compares_rows: true,
             limit: "?3".into(),
             conditions: texts(&["c > 1 -- open"]),
         };
@@ -77,5 +96,25 @@ mod tests {
         statement.behind.pop();
         assert_eq!(statement.sql(false), "SELECT t.c, t.a FROM s.t ORDER BY t.a LIMIT ?3");
         assert!(statement.sql(true).contains("(t.a > ?1\n)"));
+    }
+    #[test]
+    fn a_comparison_is_written_out() {
+        let mut statement = Statement {
+            table: "t".into(),
+            select: texts(&["c"]),
+            order: texts(&["a", "b", "c"]),
+            behind: texts(&["1", "2", "3"]),
+            compares_rows: false,
+            limit: "9".into(),
+            conditions: Vec::new(),
+        };
+        assert_eq!(
+            statement.sql(true),
+            "SELECT c FROM t WHERE (a >= 1 AND (a > 1 OR (a = 1 AND \
+             b >= 2 AND (b > 2 OR (b = 2 AND c > 3))))\n) ORDER BY a, b, c LIMIT 9"
+        );
+        statement.order.truncate(1);
+        statement.behind.truncate(1);
+        assert_eq!(statement.sql(true), "SELECT c FROM t WHERE (a > 1\n) ORDER BY a LIMIT 9");
     }
 }

@@ -17,6 +17,7 @@ use super::server::Server;
 use super::table::{Column, Table, no_table};
 use crate::names::{quoted, quoted_list};
 use crate::pages::{Described, Statement, TableSource, of_source};
+use crate::url::without_user;
 
 /// Opens a table as it will be when the set-up script has run.
 pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dyn Source>> {
@@ -43,7 +44,7 @@ pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dy
 
     let fields = columns.iter().zip(&types).map(|(c, t)| Field::new(&c.name, t.clone(), true));
     let described = Described {
-        database: database(server.url()),
+        database: without_user(server.url()),
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         order: order.iter().map(|c| c.name.clone()).collect(),
     };
@@ -55,14 +56,6 @@ fn not_permitted(table: &TableName, column: &Column) -> Fault {
     let column = &column.name;
     Fault::new(Kind::NotPermitted, format!("no permission to read {table}.{column}"))
         .with_hint(format!("GRANT SELECT ON {table} TO the user of the source's url"))
-}
-
-/// The URL without the user, who makes no difference to what is there.
-fn database(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
-        _ => url.to_owned(),
-    }
 }
 
 /// The types that items have, as the server describes the columns: a domain is
@@ -139,6 +132,7 @@ fn statement(
         table: table.sql.clone(),
         select: values.chain(keys.iter().map(as_text)).collect(),
         behind: behind.collect(),
+        compares_rows: true,
         limit: "$1".to_owned(),
         order: keys,
         conditions,
@@ -181,11 +175,5 @@ mod tests {
         for other in [-1, modifier(39, 0), modifier(3, 5), modifier(3, -2), modifier(1000, 1000)] {
             assert_eq!(decimal(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn a_database_is_the_same_for_every_user() {
-        assert_eq!(database("postgres://ann@db:5432/shop"), "postgres://db:5432/shop");
-        assert_eq!(database("postgres://db:5432/shop"), "postgres://db:5432/shop");
     }
 }

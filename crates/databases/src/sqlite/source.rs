@@ -86,6 +86,7 @@ fn statement(spec: &TableSpec, columns: &[&Column], order: &[&Column]) -> Result
         table: quoted_table(&spec.table)?,
         select,
         behind: (2..order.len() + 2).map(|n| format!("?{n}")).collect(),
+        compares_rows: true,
         limit: "?1".to_owned(),
         order: keys,
         conditions,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kiln_core::{ChunkLimits, Kind, Source, TableName, TableSpec};
 use kiln_databases::{Database, connect};
-use kiln_testkit::{TestDatabase, postgres, sqlite};
+use kiln_testkit::{TestDatabase, mysql, postgres, sqlite};
 
 fn limits(items: usize) -> ChunkLimits {
     ChunkLimits { items, ..ChunkLimits::default() }
@@ -35,69 +35,95 @@ async fn numbers(database: &TestDatabase, rows: usize) -> Arc<dyn Database> {
 
 /// Ends every other connection to the database.
 async fn end_connections(database: &TestDatabase) {
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    database.query(end).await;
+    if !database.url.starts_with("mysql:") {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        database.query(end).await;
+        return;
+    }
+    let others = "SELECT id FROM information_schema.processlist \
+                  WHERE db = database() AND id <> connection_id()";
+    for id in database.query(others).await.into_iter().flatten().flatten() {
+        // It may have ended by itself.
+        let kill =
+            format!("BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1094 BEGIN END; KILL {id}; END");
+        database.execute(&kill).await;
+    }
 }
 
 /// A lost connection is a moment's fault: after a seek reading goes on.
 #[tokio::test]
 async fn a_lost_connection_is_made_again() {
-    let plain = postgres().await;
-    let mut source = numbers(&plain, 100).await.source(&spec("numbers")).await.unwrap();
-    let first = source.next(&limits(40)).await.unwrap().unwrap();
-    end_connections(&plain).await;
-    if let Err(fault) = source.next(&limits(40)).await {
-        assert!(fault.is_transient(), "{fault:?}");
+    for plain in [postgres().await, mysql().await] {
+        let mut source = numbers(&plain, 100).await.source(&spec("numbers")).await.unwrap();
+        let first = source.next(&limits(40)).await.unwrap().unwrap();
+        end_connections(&plain).await;
+        if let Err(fault) = source.next(&limits(40)).await {
+            assert!(fault.is_transient(), "{fault:?}");
+        }
+        source.seek(&first.end).await.unwrap();
+        assert_eq!(count(&mut *source, 40).await, 60);
     }
-    source.seek(&first.end).await.unwrap();
-    assert_eq!(count(&mut *source, 40).await, 60);
 }
 
 /// What a snapshot saw is gone with its connection: nobody goes on with another
 /// one unasked.
 #[tokio::test]
 async fn a_lost_snapshot_ends_the_run() {
-    let plain = postgres().await;
-    let database = numbers(&plain, 100).await;
-    let snapshot = TableSpec { snapshot: true, ..spec("numbers") };
-    let mut source = database.source(&snapshot).await.unwrap();
-    source.next(&limits(40)).await.unwrap().unwrap();
-    end_connections(&plain).await;
-    let fault = source.next(&limits(40)).await.unwrap_err();
-    assert_eq!((fault.kind(), fault.is_transient()), (Kind::Unreachable, false), "{fault:?}");
-    assert!(fault.hint().is_some_and(|h| h.contains("snapshot")), "{:?}", fault.hint());
+    for plain in [postgres().await, mysql().await] {
+        let database = numbers(&plain, 100).await;
+        let snapshot = TableSpec { snapshot: true, ..spec("numbers") };
+        let mut source = database.source(&snapshot).await.unwrap();
+        source.next(&limits(40)).await.unwrap().unwrap();
+        end_connections(&plain).await;
+        let fault = source.next(&limits(40)).await.unwrap_err();
+        assert_eq!((fault.kind(), fault.is_transient()), (Kind::Unreachable, false), "{fault:?}");
+        assert!(fault.hint().is_some_and(|h| h.contains("snapshot")), "{:?}", fault.hint());
+    }
 }
 
 /// A condition that fails on a row is no fault of an item.
 #[tokio::test]
 async fn a_failing_condition_ends_the_run() {
-    let plain = postgres().await;
-    let database = numbers(&plain, 10).await;
-    let spec = TableSpec { filter: Some("1 / (n - 7) < 9".into()), ..spec("numbers") };
-    let mut source = database.source(&spec).await.unwrap();
-    let fault = source.next(&limits(0)).await.unwrap_err();
-    assert_eq!((fault.kind(), fault.code()), (Kind::Config, Some("22012")), "{fault:?}");
+    let cases = [
+        (postgres().await, "1 / (n - 7) < 9", "22012"),
+        (mysql().await, "CAST(n AS unsigned) - 7 < 9", "1690"),
+    ];
+    for (plain, filter, code) in cases {
+        let database = numbers(&plain, 10).await;
+        let spec = TableSpec { filter: Some(filter.into()), ..spec("numbers") };
+        let mut source = database.source(&spec).await.unwrap();
+        let fault = source.next(&limits(0)).await.unwrap_err();
+        assert_eq!((fault.kind(), fault.code()), (Kind::Config, Some(code)), "{fault:?}");
+    }
 }
 
 /// A row that is on its way has no place yet: a lag leaves it room.
 #[tokio::test]
 async fn a_lag_leaves_young_rows_to_the_next_run() {
-    let plain = postgres().await;
+    let (plain, other) = (postgres().await, mysql().await);
     plain
         .execute(
             "CREATE TABLE changes (id bigint PRIMARY KEY, at timestamptz, shown timestamp);
              INSERT INTO changes SELECT n, now() - n * interval '1 minute' FROM generate_series(1, 9) n",
         )
         .await;
-    let database = connect(&plain.url, None).await.unwrap();
-    let mut spec = TableSpec { watermark: Some("at".into()), ..spec("changes") };
-    assert_eq!(count(&mut *database.source(&spec).await.unwrap(), 2).await, 9);
-    spec.lag = std::time::Duration::from_secs(330);
-    assert_eq!(count(&mut *database.source(&spec).await.unwrap(), 2).await, 4);
-    spec.watermark = Some("shown".into());
-    let fault = database.source(&spec).await.err().unwrap();
-    assert_eq!((fault.kind(), fault.column()), (Kind::Config, Some("shown")));
+    other
+        .execute(
+            "CREATE TABLE changes (id bigint PRIMARY KEY, at timestamp(6) NULL, shown datetime);
+             INSERT INTO changes SELECT seq, now(6) - interval seq minute, NULL FROM seq_1_to_9",
+        )
+        .await;
+    for (plain, snapshot) in [(&plain, false), (&plain, true), (&other, false), (&other, true)] {
+        let database = connect(&plain.url, None).await.unwrap();
+        let mut spec = TableSpec { watermark: Some("at".into()), snapshot, ..spec("changes") };
+        assert_eq!(count(&mut *database.source(&spec).await.unwrap(), 2).await, 9);
+        spec.lag = std::time::Duration::from_secs(330);
+        assert_eq!(count(&mut *database.source(&spec).await.unwrap(), 2).await, 4);
+        spec.watermark = Some("shown".into());
+        let fault = database.source(&spec).await.err().unwrap();
+        assert_eq!((fault.kind(), fault.column()), (Kind::Config, Some("shown")));
+    }
 }
 
 /// A page is found by the index, wherever it begins.
@@ -191,7 +217,7 @@ async fn a_column_has_its_own_order() {
 /// Who may not read is told before anything is read.
 #[tokio::test]
 async fn a_permission_that_is_missing_is_told() {
-    let plain = postgres().await;
+    let (plain, other) = (postgres().await, mysql().await);
     plain
         .execute(
             "DO $$ BEGIN
@@ -201,12 +227,25 @@ async fn a_permission_that_is_missing_is_told() {
              GRANT SELECT (a) ON t TO kiln_reader",
         )
         .await;
-    let (_, server) = plain.url.split_once('@').unwrap();
-    let database = connect(&format!("postgres://kiln_reader@{server}"), None).await.unwrap();
-    let fault = database.source(&spec("t")).await.err().unwrap();
-    assert_eq!(fault.kind(), Kind::NotPermitted, "{fault}");
-    let allowed = TableSpec { columns: vec!["a".into()], ..spec("t") };
-    assert_eq!(count(&mut *database.source(&allowed).await.unwrap(), 1).await, 0);
+    other
+        .execute(
+            "CREATE USER IF NOT EXISTS kiln_reader@'%' IDENTIFIED BY 'pw';
+             CREATE TABLE t (a integer PRIMARY KEY, secret text);
+             GRANT SELECT (a) ON t TO kiln_reader@'%'",
+        )
+        .await;
+    let url_of = |plain: &TestDatabase, user: &str| {
+        let (before, server) = plain.url.split_once('@').unwrap();
+        let (scheme, _) = before.split_once("://").unwrap();
+        format!("{scheme}://{user}@{server}")
+    };
+    for url in [url_of(&plain, "kiln_reader"), url_of(&other, "kiln_reader:pw")] {
+        let database = connect(&url, None).await.unwrap();
+        let fault = database.source(&spec("t")).await.err().unwrap();
+        assert_eq!(fault.kind(), Kind::NotPermitted, "{fault}");
+        let allowed = TableSpec { columns: vec!["a".into()], ..spec("t") };
+        assert_eq!(count(&mut *database.source(&allowed).await.unwrap(), 1).await, 0);
+    }
 }
 
 /// Names are names, whatever they hold.
@@ -214,8 +253,11 @@ async fn a_permission_that_is_missing_is_told() {
 async fn odd_names_are_inert() {
     let names = r#"CREATE TABLE "a""; DROP TABLE x;--" ("order" integer PRIMARY KEY, "b.c" text, "$1" text);
                    INSERT INTO "a""; DROP TABLE x;--" VALUES (1, 'x', 'y'), (2, 'z', NULL)"#;
-    for plain in [postgres().await, sqlite()] {
-        plain.execute(names).await;
+    for plain in [postgres().await, sqlite(), mysql().await] {
+        match plain.url.starts_with("mysql:") {
+            true => plain.execute(&format!("SET sql_mode = 'ANSI_QUOTES'; {names}")).await,
+            false => plain.execute(names).await,
+        }
         let database = connect(&plain.url, None).await.unwrap();
         let mut source = database.source(&spec(r#"a"; DROP TABLE x;--"#)).await.unwrap();
         assert_eq!(count(&mut *source, 1).await, 2);
@@ -248,4 +290,48 @@ async fn a_reader_and_a_writer_do_not_wait_for_each_other() {
         assert_eq!(count(&mut *source, 10).await, rest);
         assert!(began.elapsed() < std::time::Duration::from_secs(5));
     }
+}
+
+/// A condition is one condition; a value in it keeps its backslashes.
+#[tokio::test]
+async fn a_condition_can_not_leave_its_place() {
+    let plain = mysql().await;
+    plain
+        .execute(
+            r"CREATE TABLE t (id int PRIMARY KEY, code varchar(9));
+              INSERT INTO t VALUES (1, '\\'), (2, 'it''s'), (3, 'c')",
+        )
+        .await;
+    let database = connect(&plain.url, None).await.unwrap();
+    let where_ = |filter: &str| TableSpec { filter: Some(filter.into()), ..spec("t") };
+    for filter in [r"code <> '\'", "code <> 'it''s' # '", "code <> 'c' -- ;"] {
+        let mut source = database.source(&where_(filter)).await.unwrap();
+        assert_eq!(count(&mut *source, 1).await, 2, "{filter}");
+    }
+    for filter in ["1); DROP TABLE t; SELECT (1", "1 = 1; DROP TABLE t; --"] {
+        let fault = database.source(&where_(filter)).await.err().unwrap();
+        assert_eq!(fault.kind(), Kind::Config, "{filter}: {fault}");
+    }
+    assert_eq!(plain.value("SELECT count(*) FROM t").await, "3");
+}
+
+/// A table that a set-up script will make can be looked at, and nothing is left
+/// of the look.
+#[tokio::test]
+async fn a_table_that_is_not_there_yet_is_described() {
+    let plain = mysql().await;
+    plain.execute("CREATE TABLE old (id int PRIMARY KEY); CREATE TABLE loose (a int, b int)").await;
+    let script = "CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY, n decimal(9,2));
+                  ALTER TABLE old ADD COLUMN IF NOT EXISTS new int;
+                  ALTER TABLE loose ADD PRIMARY KEY IF NOT EXISTS (a);";
+    let database = connect(&plain.url, Some(script.into())).await.unwrap();
+    for table in ["t", "old", "loose"] {
+        assert_eq!(database.source(&spec(table)).await.unwrap().schema().fields().len(), 2);
+    }
+    assert!(database.source(&spec("u")).await.is_err());
+    let filter = TableSpec { filter: Some("id = ".into()), ..spec("old") };
+    assert!(database.source(&filter).await.is_err());
+    assert_eq!(plain.query("SHOW TABLES").await.len(), 2);
+    database.set_up().await.unwrap();
+    assert_eq!(count(&mut *database.source(&spec("old")).await.unwrap(), 1).await, 0);
 }

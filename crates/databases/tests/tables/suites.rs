@@ -97,3 +97,37 @@ mod postgres {
         kiln_testkit::source_suite!(super::make);
     }
 }
+
+mod mysql {
+    use super::*;
+
+    /// A database whose texts are what they are: by most collations an `ä` is an
+    /// `a`.
+    async fn database() -> Tables {
+        let plain = kiln_testkit::mysql().await;
+        let name = plain.value("SELECT database()").await;
+        plain.execute(&format!("ALTER DATABASE {name} COLLATE utf8mb4_bin")).await;
+        tables(plain).await
+    }
+
+    async fn fresh() -> Box<dyn TestTables> {
+        Box::new(database().await)
+    }
+
+    kiln_testkit::table_suite!(fresh);
+
+    async fn make() -> Box<Make> {
+        let create = "CREATE TABLE many (a varchar(9) COLLATE utf8mb4_general_ci, b datetime(6), \
+                      c varbinary(9), d date, PRIMARY KEY (a, b, c))";
+        let insert = "INSERT INTO many VALUES (char(65 + $n % 3), \
+                      timestamp '2024-01-01 00:00:00' + interval $n % 5 microsecond, hex($n), \
+                      date '2024-01-01' + interval $n day)";
+        let bad = "SET sql_mode = ''; \
+                   UPDATE many SET d = 0 WHERE d IN ('2024-01-05', '2024-01-18')";
+        many(database().await, create, insert, bad).await
+    }
+
+    mod source {
+        kiln_testkit::source_suite!(super::make);
+    }
+}

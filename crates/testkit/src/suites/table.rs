@@ -146,10 +146,10 @@ pub async fn columns_and_rows_are_chosen(tables: &dyn TestTables) {
 
 /// Another unique key than the primary one.
 pub async fn another_key_is_taken(tables: &dyn TestTables) {
-    let create = "CREATE TABLE keys (id BIGINT NOT NULL PRIMARY KEY, code BIGINT NOT NULL UNIQUE)";
+    let create = "CREATE TABLE coded (id BIGINT NOT NULL PRIMARY KEY, code BIGINT NOT NULL UNIQUE)";
     tables.execute(create).await;
-    tables.execute("INSERT INTO keys VALUES (1, 30), (2, 20), (3, 10)").await;
-    let by_code = TableSpec { key: vec!["code".into()], ..spec("keys") };
+    tables.execute("INSERT INTO coded VALUES (1, 30), (2, 20), (3, 10)").await;
+    let by_code = TableSpec { key: vec!["code".into()], ..spec("coded") };
     let mut source = tables.open(&by_code).await.unwrap();
     assert_eq!(rest(&mut *source, 2, "id").await, ["3", "2", "1"]);
 }
