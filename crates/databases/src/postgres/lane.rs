@@ -26,8 +26,12 @@ use super::{dead_letters, mark};
 use crate::written::{Order, Written};
 
 /// Units on their way before the first is answered: while the server commits
-/// one, the next arrives.
-const WINDOW: usize = 2;
+/// one the next arrives, and over a slow link the one behind that.
+const WINDOW: usize = 3;
+
+/// So many units have to commit behind a refused one until others are sent
+/// ahead: bad items come together, and what is behind them is sent in vain.
+const CALM: u32 = 2;
 
 /// What a guard fails with.
 const DIVISION_BY_ZERO: &str = "22012";
@@ -48,6 +52,8 @@ pub(super) struct PostgresLane {
     /// What a diagnosis left written in the transaction that is open.
     kept: Option<Kept>,
     learnt: Learnt,
+    /// How many units have committed since the last one was refused.
+    calm: u32,
 }
 
 /// Items whose rows are written, all that are left of a span.
@@ -113,6 +119,7 @@ impl PostgresLane {
             why: None,
             kept: None,
             learnt: Learnt::default(),
+            calm: CALM,
         }
     }
 
@@ -249,11 +256,13 @@ impl PostgresLane {
                         Verdict::Committed => {
                             crash_point("committed");
                             self.connection = Some(connection);
+                            self.calm = self.calm.saturating_add(1);
                             return Settled::Committed(sent.counts);
                         }
                         Verdict::Open(fault) => return Settled::Unknown(fault),
                         Verdict::Refused(step, refusal) => {
                             self.why = Why::of(step, &refusal);
+                            self.calm = 0;
                             return self.refuse(connection, refusal).await;
                         }
                         Verdict::Mistaken => sent.unit,
@@ -419,10 +428,11 @@ fn lost() -> Settled {
 
 #[async_trait]
 impl Lane for PostgresLane {
-    /// Behind a pooler only one: it hands the session over as soon as a
-    /// transaction ends, be the next one half on its way or not.
+    /// Behind a refused unit only one, for a while. Behind a pooler only one: it
+    /// hands the session over as soon as a transaction ends, be the next one half
+    /// on its way or not.
     fn window(&self) -> usize {
-        if self.beginning.is_pooled { 1 } else { WINDOW }
+        if self.beginning.is_pooled || self.calm < CALM { 1 } else { WINDOW }
     }
 
     async fn submit(&mut self, unit: Arc<Unit>) {

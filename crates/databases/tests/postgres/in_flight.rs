@@ -45,7 +45,7 @@ async fn mark(server: &TestDatabase) -> String {
 async fn units_on_their_way_together_commit_in_order() {
     let (server, database) = shop(TABLES).await;
     let mut lane = lane(&database).await;
-    assert_eq!(lane.window(), 2);
+    assert_eq!(lane.window(), 3);
     lane.submit(Arc::new(hundred(0, 0))).await;
     for turn in 1..=20 {
         lane.submit(Arc::new(hundred(100 * turn, 0))).await;
