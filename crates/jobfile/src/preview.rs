@@ -150,7 +150,7 @@ impl Preview {
         failures.retain(|f| f.ordinal <= last);
         failures.sort_by_key(|f| f.ordinal);
         self.failed.extend(failures.into_iter().map(|failure| PreviewFailure {
-            source: origins.source().to_owned(),
+            source: origins.source(failure.ordinal).to_owned(),
             line: origins.line(failure.ordinal),
             stage: failure.stage,
             reason: failure.fault.message().to_owned(),
