@@ -164,8 +164,7 @@ impl Files {
     async fn read(&mut self, limits: &ChunkLimits) -> Result<Option<Chunk>> {
         let began = Instant::now();
         let mut parts: Vec<Part> = Vec::new();
-        loop {
-            let Some(left) = left(limits, &parts, began) else { break };
+        while let Some(left) = left(limits, &parts, began) {
             if self.current.is_none() {
                 if self.next.index >= self.files.len() {
                     break;

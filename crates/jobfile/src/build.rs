@@ -217,8 +217,8 @@ async fn open_source(
     let spec = &step.source;
     let (what, opened) = match source::reads(job, spec) {
         Err(problem) => return checks.add("source", Err(problem), |_| None),
-        Ok(Reads::File(file)) => {
-            (format!("file {}", file.get_ref()), source::open(job, spec, file))
+        Ok(Reads::Files(files)) => {
+            (format!("file {}", files.get_ref()), source::open(job, spec, files))
         }
         Ok(Reads::Table(_)) if spec.url.is_none() && target.is_none() => return None,
         Ok(Reads::Table(name)) => {

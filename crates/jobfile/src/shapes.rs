@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -63,6 +64,54 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListOr<T> {
             }
         }
         deserializer.deserialize_any(Either(PhantomData))
+    }
+}
+
+/// One text, or several.
+#[derive(Debug, Clone)]
+pub(crate) enum Texts {
+    One(String),
+    Many(Vec<Word>),
+}
+
+impl Texts {
+    /// Each of them, and where it stands; `span` is where they all stand.
+    pub(crate) fn words(&self, span: Range<usize>) -> Vec<Word> {
+        match self {
+            Self::One(text) => vec![Spanned::new(span, text.clone())],
+            Self::Many(words) => words.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(text) => f.write_str(text),
+            Self::Many(words) => {
+                let texts: Vec<&str> = words.iter().map(|w| w.get_ref().as_str()).collect();
+                f.write_str(&texts.join(", "))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Texts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Texts::One(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Texts::Many)
+            }
+        }
+        deserializer.deserialize_any(Either)
     }
 }
 
