@@ -43,9 +43,10 @@ impl On {
         match self {
             Self::Sqlite => "SELECT count(*) FROM sqlite_schema WHERE name = 'kiln_marks'",
             Self::Postgres => "SELECT count(*) FROM pg_class WHERE oid = to_regclass('kiln.marks')",
+            // Its tables are made one by one, this one last.
             Self::Mysql => {
                 "SELECT count(*) FROM information_schema.tables
-                 WHERE table_schema = database() AND table_name = 'kiln_marks'"
+                 WHERE table_schema = database() AND table_name = 'kiln_meta'"
             }
         }
     }
