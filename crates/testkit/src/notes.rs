@@ -55,6 +55,7 @@ pub fn goods() -> CatalogSpec {
         table: table("goods"),
         key: "id".to_owned(),
         on: vec!["code".to_owned()],
+        compare: Vec::new(),
         create: vec!["code".to_owned(), "name".to_owned()],
     }
 }

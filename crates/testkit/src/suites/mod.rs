@@ -179,6 +179,9 @@ macro_rules! catalog_suite {
             an_empty_catalog_has_no_rows
             what_is_created_is_found_again
             without_columns_to_create_rows_are_only_found
+            what_is_compared_is_loaded
+            its_size_is_known
+            in_order_a_refused_row_is_the_last
             a_row_that_is_there_stays_as_it_is
             the_same_row_twice_is_one
             a_refused_row_is_alone
