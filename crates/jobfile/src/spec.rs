@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
-use crate::shapes::{Amount, Columns, HeaderSpec, ListOr, TextOr, Word};
+use crate::shapes::{Amount, Columns, HeaderSpec, ListOr, Setting, TextOr, Word};
 
 /// What will be there one day.
 pub(crate) type Later = Option<Spanned<IgnoredAny>>;
@@ -135,9 +135,34 @@ pub(crate) struct MatchSpec {
     pub(crate) column: Word,
     pub(crate) table: Word,
     pub(crate) key: String,
-    pub(crate) on: Spanned<BTreeMap<String, Word>>,
-    pub(crate) create: Option<BTreeMap<String, Word>>,
-    pub(crate) fuzzy: Later,
+    pub(crate) on: Option<Spanned<BTreeMap<String, Word>>>,
+    pub(crate) folded: Option<bool>,
+    pub(crate) fuzzy: Option<Spanned<FuzzySpec>>,
+    pub(crate) create: Option<Spanned<BTreeMap<String, Word>>>,
+    pub(crate) otherwise: Option<Word>,
+    pub(crate) remember: Option<Spanned<RememberSpec>>,
+    pub(crate) memory: Option<Spanned<Amount>>,
+}
+
+/// What is compared, and the bounds, by their names.
+pub(crate) type FuzzySpec = BTreeMap<Word, Spanned<Setting<FuzzyColumnSpec>>>;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FuzzyColumnSpec {
+    pub(crate) from: Word,
+    pub(crate) weight: Option<Spanned<f64>>,
+    #[serde(rename = "as")]
+    pub(crate) kind: Option<Word>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RememberSpec {
+    pub(crate) table: Word,
+    pub(crate) text: Word,
+    pub(crate) key: Word,
+    pub(crate) from: Option<Word>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
