@@ -139,11 +139,15 @@ fn likeness_alone_is_enough_where_nothing_is_created() {
 
 /// Items that are often alike, and a table that grows by them.
 fn many() -> String {
-    let (colours, things) = (["red", "blue", "redd"], ["chair", "chairs", "table", "lamp"]);
+    let colours = ["red", "blue", "redd", "green", "grey"];
+    let things = ["chair", "chairs", "table", "lamp", "stools", "bench"];
     let line = |i: usize| {
-        let (colour, thing) = (colours[i * 7 % 3], things[i * 5 % 4]);
-        let kind = if i.is_multiple_of(3) { "" } else { ["x1", "x2", "x3"][i * 11 % 3] };
-        format!("N-{}, {colour} {thing} {kind}\n", i * 13 % 17)
+        let (colour, thing) = (colours[i * 7 % 5], things[i * 5 / 3 % 6]);
+        let kind = ["", "x1", "x2", "x3"][i * 11 % 4];
+        match i % 9 {
+            4 => "Z,Garden lantern\n".to_owned(),
+            _ => format!("N-{},{colour} {thing} {kind}\n", i * 13 % 29),
+        }
     };
     (0..40).map(line).collect()
 }

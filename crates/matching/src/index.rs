@@ -25,7 +25,8 @@ pub struct Near {
 /// The rows of a catalog, ready to be compared with.
 ///
 /// The score of a row is the mean of its columns' scores, by the columns'
-/// weights; a column that is empty in the row or in the item is left out.
+/// weights; a column that is empty in the row or in the item is left out. A row
+/// that shares no word has none.
 #[derive(Debug)]
 pub struct Index {
     columns: Vec<(Column, f64)>,
@@ -34,7 +35,7 @@ pub struct Index {
 
 #[derive(Debug)]
 enum Column {
-    Text(TextColumn),
+    Text(Box<TextColumn>),
     Number(NumberColumn),
 }
 
@@ -48,7 +49,7 @@ impl Index {
     /// An empty one, of columns with weights above zero.
     pub fn new(columns: impl IntoIterator<Item = (Compare, f64)>) -> Self {
         let column = |(compare, weight)| match compare {
-            Compare::Text => (Column::Text(TextColumn::default()), weight),
+            Compare::Text => (Column::Text(Box::default()), weight),
             Compare::Number => (Column::Number(NumberColumn::default()), weight),
         };
         Self { columns: columns.into_iter().map(column).collect(), rows: 0 }
@@ -112,14 +113,14 @@ impl Index {
         near
     }
 
-    /// The score of one row; none if there is nothing to compare.
+    /// The score of one row; none if it shares no word.
     fn score(&self, wanted: &[Option<Wanted>], row: u32) -> Option<f64> {
         let (mut sum, mut weights) = (0.0, 0.0);
-        let mut has_text = false;
+        let mut shares_words = false;
         for ((column, weight), wanted) in self.columns.iter().zip(wanted) {
             let score = match (column, wanted) {
                 (Column::Text(column), Some(Wanted::Text(asked))) => {
-                    column.score(asked, row).inspect(|_| has_text = true)
+                    column.score(asked, row).inspect(|score| shares_words |= *score > 0.0)
                 }
                 (Column::Number(column), Some(Wanted::Number(n))) => column.score(*n, row),
                 _ => None,
@@ -129,7 +130,7 @@ impl Index {
                 weights += weight;
             }
         }
-        (has_text && weights > 0.0).then(|| sum / weights)
+        (shares_words && weights > 0.0).then(|| sum / weights)
     }
 
     /// What some column of texts must have as its score, so that all columns

@@ -91,11 +91,11 @@ impl LookUp<'_> {
 
     /// Decides for the next items, until `most` rows are to be created.
     fn decide(&mut self, items: &[Item], most: usize, decided: &mut Decided) {
-        for item in decided.refers.len()..items.len() {
-            let refers = match self.find(item, &items[item], decided) {
+        for (number, item) in items.iter().enumerate().skip(decided.refers.len()) {
+            let refers = match self.find(number, item, decided) {
                 Ok(refers) => refers,
                 Err(fault) => {
-                    decided.faults.insert(item, fault);
+                    decided.faults.insert(number, fault);
                     Refers::Nothing
                 }
             };

@@ -9,7 +9,7 @@ use crate::random::Random;
 const KEPT: usize = 70;
 
 /// A task from a list of names, one a line.
-pub fn task(names: &str) -> Task {
+pub(crate) fn task(names: &str) -> Task {
     let mut random = Random(42);
     let names: BTreeSet<&str> = names.lines().map(str::trim).filter(|n| !n.is_empty()).collect();
     let mut task = Task::default();

@@ -11,13 +11,13 @@ const DEFAULTS: (f64, f64) = (kiln_matching::AT_LEAST, kiln_matching::MARGIN);
 
 /// Items to be looked up in a catalog, and what is right.
 #[derive(Debug, Default)]
-pub struct Task {
+pub(crate) struct Task {
     /// Values of each row: the name, then others.
-    pub catalog: Vec<Vec<Option<String>>>,
+    pub(crate) catalog: Vec<Vec<Option<String>>>,
     /// Values of each item, and the rows it is.
-    pub items: Vec<(Vec<Option<String>>, BTreeSet<u32>)>,
+    pub(crate) items: Vec<(Vec<Option<String>>, BTreeSet<u32>)>,
     /// How to compare the columns behind the name, and their weights.
-    pub others: Vec<(Compare, f64)>,
+    pub(crate) others: Vec<(Compare, f64)>,
 }
 
 /// What is near each item.
@@ -25,7 +25,7 @@ type Found = Vec<Vec<Near>>;
 
 /// Prints the lines of a task.
 #[allow(clippy::print_stdout)]
-pub fn report(data: &str, task: &Task) {
+pub(crate) fn report(data: &str, task: &Task) {
     let line = |compared: &str, settings: &str, score: Score| {
         println!(
             "| {data} | {compared} | {settings} | {:.3} | {:.3} | **{:.3}** |",
@@ -45,9 +45,6 @@ pub fn report(data: &str, task: &Task) {
         let (settings, score) = best(task, &found);
         line(compared, &settings, score);
     }
-    if std::env::var("PLAIN").as_deref() == Ok("no") {
-        return;
-    }
     for (name, alike) in plain::ALL {
         let (settings, score) = best(task, &plain::find(task, alike));
         line(&format!("plain {name}"), &settings, score);
@@ -64,7 +61,7 @@ fn find(task: &Task, columns: &[(Compare, f64)]) -> Found {
     }
     let near = |(item, _): &(Vec<Option<String>>, _)| {
         let item = values(item);
-        index.near(&item.iter().map(Option::as_deref).collect::<Vec<_>>(), 0.15)
+        index.near(&item.iter().map(Option::as_deref).collect::<Vec<_>>(), 0.05)
     };
     task.items.iter().map(near).collect()
 }
@@ -73,7 +70,7 @@ fn find(task: &Task, columns: &[(Compare, f64)]) -> Found {
 fn best(task: &Task, found: &Found) -> (String, Score) {
     let mut best = (String::new(), Score::default());
     for margin in [0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15] {
-        for hundredths in 16..100 {
+        for hundredths in 5..100 {
             let at_least = f64::from(hundredths) / 100.0;
             let score = judge(task, found, at_least, margin);
             if score.f1() > best.1.f1() {

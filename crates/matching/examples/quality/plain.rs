@@ -9,10 +9,10 @@ use crate::judge::Task;
 type Alike = fn(&Text, &Text) -> f64;
 
 /// The measures to compare with.
-pub const ALL: [(&str, Alike); 2] = [("Jaro-Winkler", jaro_winkler), ("trigrams", trigrams)];
+pub(crate) const ALL: [(&str, Alike); 2] = [("Jaro-Winkler", jaro_winkler), ("trigrams", trigrams)];
 
 /// A text, ready for both.
-pub struct Text {
+pub(crate) struct Text {
     folded: String,
     trigrams: HashSet<[char; 3]>,
 }
@@ -41,7 +41,7 @@ fn trigrams(a: &Text, b: &Text) -> f64 {
 }
 
 /// The three likest rows of each item, by comparing it with all.
-pub fn find(task: &Task, alike: Alike) -> Vec<Vec<Near>> {
+pub(crate) fn find(task: &Task, alike: Alike) -> Vec<Vec<Near>> {
     let text = |values: &[Option<String>]| Text::new(values[0].as_deref().unwrap_or_default());
     let catalog: Vec<Text> = task.catalog.iter().map(|row| text(row)).collect();
     let near = |(item, _): &(Vec<Option<String>>, _)| {

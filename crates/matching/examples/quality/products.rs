@@ -10,7 +10,7 @@ use crate::judge::Task;
 
 /// Reads the three files of the benchmark (Köpcke, Thor, Rahm, "Evaluation of
 /// entity resolution approaches on real-world match problems", PVLDB 3(1), 2010).
-pub fn read(folder: &Path) -> Result<Task> {
+pub(crate) fn read(folder: &Path) -> Result<Task> {
     let buy = records(&folder.join("Buy.csv"))?;
     let places: HashMap<&str, u32> =
         buy.iter().enumerate().map(|(i, r)| (r["id"].as_str(), i as u32)).collect();

@@ -8,7 +8,7 @@ use crate::random::Random;
 
 /// Prints a line for each size of the catalog.
 #[allow(clippy::print_stdout)]
-pub fn report() {
+pub(crate) fn report() {
     println!(
         "| rows | memory a row, counted | in truth | rows indexed a second | items a second | found |"
     );

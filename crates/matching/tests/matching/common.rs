@@ -15,35 +15,35 @@ use kiln_matching::MatchMapper;
 
 /// A table `items(id, code unique, name not null)` in memory.
 #[derive(Debug, Default)]
-pub struct Table {
-    pub state: Mutex<State>,
-    pub text_keys: bool,
+pub(crate) struct Table {
+    pub(crate) state: Mutex<State>,
+    pub(crate) text_keys: bool,
     /// Whether names are loaded beside the codes.
-    pub compared: bool,
+    pub(crate) compared: bool,
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct State {
-    pub rows: Vec<(String, String)>,
-    pub loads: usize,
+pub(crate) struct State {
+    pub(crate) rows: Vec<(String, String)>,
+    pub(crate) loads: usize,
     /// The codes of each call, in order.
-    pub asked: Vec<Vec<String>>,
-    pub unreachable: bool,
+    pub(crate) asked: Vec<Vec<String>>,
+    pub(crate) unreachable: bool,
 }
 
 impl Table {
-    pub fn with(rows: &[(&str, &str)]) -> Arc<Self> {
+    pub(crate) fn with(rows: &[(&str, &str)]) -> Arc<Self> {
         let table = Self::default();
         table.state.lock().unwrap().rows =
             rows.iter().map(|(c, n)| ((*c).to_owned(), (*n).to_owned())).collect();
         Arc::new(table)
     }
 
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.state.lock().unwrap().clone()
     }
 
-    pub fn set_unreachable(&self, unreachable: bool) {
+    pub(crate) fn set_unreachable(&self, unreachable: bool) {
         self.state.lock().unwrap().unreachable = unreachable;
     }
 
@@ -121,7 +121,7 @@ impl Table {
     }
 }
 
-pub fn input() -> SchemaRef {
+pub(crate) fn input() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("stock_code", DataType::Utf8, true),
         Field::new("description", DataType::Utf8, true),
@@ -129,9 +129,9 @@ pub fn input() -> SchemaRef {
     ]))
 }
 
-pub type Line<'a> = (Option<&'a str>, Option<&'a str>);
+pub(crate) type Line<'a> = (Option<&'a str>, Option<&'a str>);
 
-pub fn items(lines: &[Line<'_>]) -> Items {
+pub(crate) fn items(lines: &[Line<'_>]) -> Items {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter(lines.iter().map(|l| l.0))),
         Arc::new(StringArray::from_iter(lines.iter().map(|l| l.1))),
@@ -144,11 +144,11 @@ pub fn items(lines: &[Line<'_>]) -> Items {
     }
 }
 
-pub fn column(column: &str, from: &str) -> WriteColumn {
+pub(crate) fn column(column: &str, from: &str) -> WriteColumn {
     WriteColumn { column: column.into(), from: from.into() }
 }
 
-pub async fn map(mapper: &mut MatchMapper, items: Items) -> Mapped {
+pub(crate) async fn map(mapper: &mut MatchMapper, items: Items) -> Mapped {
     let count = items.len();
     let mapped = mapper.map(items).await.unwrap();
     assert_eq!(mapped.items.len() + mapped.failures.len(), count);
@@ -160,13 +160,13 @@ pub async fn map(mapper: &mut MatchMapper, items: Items) -> Mapped {
 }
 
 /// The key of each item that goes on.
-pub fn keys(mapped: &Mapped) -> Vec<(u64, Option<i64>)> {
+pub(crate) fn keys(mapped: &Mapped) -> Vec<(u64, Option<i64>)> {
     let keys = mapped.items.batch.column_by_name("item_id").unwrap();
     let keys = keys.as_primitive::<Int64Type>().iter();
     mapped.items.ordinals.iter().copied().zip(keys).collect()
 }
 
-pub fn failed(mapped: &Mapped) -> Vec<(u64, &str)> {
+pub(crate) fn failed(mapped: &Mapped) -> Vec<(u64, &str)> {
     assert!(mapped.failures.iter().all(|f| f.stage == Stage::Match));
     mapped.failures.iter().map(|f| (f.ordinal, f.fault.code().unwrap_or(""))).collect()
 }
