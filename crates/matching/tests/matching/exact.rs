@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use kiln_core::{Catalog, Key, Kind, Mapper};
+use kiln_core::{Catalog, Kind, Mapper};
 use kiln_matching::{MatchMapper, MatchSpec, Missing};
 use proptest::prelude::*;
 

@@ -41,7 +41,8 @@ const GOODS: [(&str, &str); 5] = [
 #[tokio::test]
 async fn items_find_what_they_mean() {
     let table = table(&GOODS);
-    let cases: [(Option<&str>, Option<&str>, Result<i64, &str>); 15] = [
+    type Case<'a> = (Option<&'a str>, Option<&'a str>, Result<i64, &'a str>);
+    let cases: [Case<'_>; 15] = [
         (Some("A-1"), Some("Camera DSC-W120"), Ok(1)), // what is equal comes first
         (Some("a 1"), Some("Camera DSC-W120"), Ok(1)), // then what is folded alike
         (Some("X"), Some("red  WOODEN chair!"), Ok(1)),
