@@ -32,11 +32,23 @@ pub struct CatalogSpec {
     /// The column that items refer to.
     pub key: String,
     /// The columns by which a row is found. A unique constraint over them
-    /// exists: it is what makes creation idempotent.
+    /// exists: it is what makes creation idempotent. Empty where all rows are
+    /// loaded and none is created.
     pub on: Vec<String>,
+    /// Columns that are loaded beside them, to compare rows by.
+    pub compare: Vec<String>,
     /// The columns filled in a new row, `on` among them; empty where rows are
     /// only found.
     pub create: Vec<String>,
+}
+
+/// How large a catalog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CatalogSize {
+    /// Its rows.
+    pub rows: u64,
+    /// The bytes of the texts that [`Catalog::load`] gives.
+    pub bytes: u64,
 }
 
 /// A catalog in the target.
@@ -52,7 +64,14 @@ pub trait Catalog: Send + Sync {
     /// or unique constraint.
     async fn key_is_integer(&self) -> Result<bool>;
 
-    /// All rows: the key of each, and its `on` values as text.
+    /// How large it is, without loading it.
+    ///
+    /// # Errors
+    /// If the table can't be read.
+    async fn size(&self) -> Result<CatalogSize>;
+
+    /// All rows: the key of each, and its values as text, those of `on`, then
+    /// those of `compare`.
     ///
     /// # Errors
     /// If the table can't be read.
@@ -68,4 +87,20 @@ pub trait Catalog: Send + Sync {
     /// What concerns all rows. Rows may have been created then; calling again
     /// finds them.
     async fn find_or_create(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>>;
+
+    /// The same, up to the first row that the database refuses: the answers end
+    /// with it, and nothing behind it is created.
+    ///
+    /// # Errors
+    /// As [`find_or_create`](Catalog::find_or_create).
+    async fn find_or_create_in_order(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+        let mut keys = Vec::with_capacity(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            keys.extend(self.find_or_create(&rows.slice(row, 1)).await?);
+            if keys.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        Ok(keys)
+    }
 }

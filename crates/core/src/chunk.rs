@@ -27,13 +27,13 @@ pub struct Origin {
 
 /// Tells where the items of one chunk came from.
 ///
-/// Asked for failing items, and for every item by a mapping that uses `_line`;
-/// so [`line`](Origins::line) must be cheap and [`origin`](Origins::origin)
-/// may build its text when called. For an ordinal that is not of the chunk both
-/// answer with nothing.
+/// Asked for failing items, and for every item by a mapping that uses `_line` or
+/// `_file`; so [`line`](Origins::line) and [`source`](Origins::source) must be
+/// cheap and [`origin`](Origins::origin) may build its text when called. For an
+/// ordinal that is not of the chunk there is no line and no text.
 pub trait Origins: fmt::Debug + Send + Sync {
-    /// The file or table that all items of the chunk come from.
-    fn source(&self) -> &str;
+    /// The file or table that an item comes from.
+    fn source(&self, ordinal: u64) -> &str;
     /// The line on which an item starts.
     fn line(&self, ordinal: u64) -> Option<u64>;
     /// All there is to know of an item's origin.
@@ -45,7 +45,7 @@ pub trait Origins: fmt::Debug + Send + Sync {
 pub struct NoOrigins;
 
 impl Origins for NoOrigins {
-    fn source(&self) -> &str {
+    fn source(&self, _: u64) -> &str {
         ""
     }
     fn line(&self, _: u64) -> Option<u64> {

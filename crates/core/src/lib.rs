@@ -38,7 +38,7 @@ mod table;
 mod table_spec;
 mod unit;
 
-pub use catalog::{Catalog, CatalogSpec, Key};
+pub use catalog::{Catalog, CatalogSize, CatalogSpec, Key};
 pub use cell::{Cell, CellColumn, cells_as_json};
 pub use chunk::{Chunk, ChunkLimits, Items, NoOrigins, Origin, Origins};
 pub use crash::{crash_point, is_to_crash};

@@ -36,6 +36,16 @@ pub trait Mapper: Send {
     /// Tells the run it works for, before the first item.
     fn begin(&mut self, _run: &RunId) {}
 
+    /// Makes itself ready for the first item. Where a run begins, the state that
+    /// [`save`](Mapper::save) gives then commits before any item is mapped: so a
+    /// mapper that changes what it looks at knows, after a crash, how it was.
+    ///
+    /// # Errors
+    /// As [`map`](Mapper::map).
+    async fn open(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Maps some items.
     ///
     /// # Errors

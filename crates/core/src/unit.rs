@@ -70,7 +70,8 @@ impl Rows {
 #[derive(Debug, Clone)]
 pub struct Unit {
     /// The ordinals it settles: when it commits, the lane is done up to
-    /// `span.to`.
+    /// `span.to`. A unit without any keeps the state of its end, before the
+    /// first item.
     pub span: Span,
     /// Where the chunk that it is made of began; stored with a mark that lies
     /// in the middle of the chunk.

@@ -11,7 +11,7 @@ use crate::url;
 ///
 /// Nothing is opened before it is used. Until [`set_up`](Database::set_up) was
 /// called, whatever only looks ([`Sink::check`], [`Catalog::key_is_integer`],
-/// [`Catalog::load`], [`source`](Database::source)) answers as if the set-up
+/// [`Catalog::size`], [`Catalog::load`], [`source`](Database::source)) answers as if the set-up
 /// script had run: it runs in a transaction that is rolled back, or in a database
 /// that is there for a moment.
 #[async_trait]

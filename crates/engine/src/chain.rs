@@ -34,6 +34,13 @@ impl Mapper for Chain {
         self.mappers.iter_mut().for_each(|m| m.begin(run));
     }
 
+    async fn open(&mut self) -> Result<()> {
+        for mapper in &mut self.mappers {
+            mapper.open().await?;
+        }
+        Ok(())
+    }
+
     async fn map(&mut self, items: Items) -> Result<Mapped> {
         let mut all = Mapped { items, filtered: Vec::new(), failures: Vec::new() };
         for mapper in &mut self.mappers {

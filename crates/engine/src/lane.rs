@@ -259,7 +259,10 @@ impl LaneRunner {
         }
         let took = work.since.map_or(Duration::ZERO, |since| since.elapsed());
         let lane = self.opener.key.lane;
-        self.events.emit(&Event::Committed { lane, span: unit.span, counts, took });
+        // A state alone is no chunk.
+        if unit.span.from < unit.span.to {
+            self.events.emit(&Event::Committed { lane, span: unit.span, counts, took });
+        }
         for letter in &unit.dead_letters {
             self.events.emit(&Event::ItemFailed(Arc::new(letter.clone())));
         }
@@ -280,7 +283,7 @@ impl LaneRunner {
         let mut landed = 0;
         while let Some(work) = self.queue.front() {
             let unit = &work.unit;
-            if unit.span.to <= mark.done {
+            if has_landed(unit, &mark) {
                 landed += 1;
                 let span = unit.span;
                 let counts = share(unit.counts(), &mark.counts, &self.mark.counts);
@@ -303,6 +306,12 @@ impl LaneRunner {
             )))
         }
     }
+}
+
+/// Whether a mark tells that a unit landed.
+fn has_landed(unit: &Unit, mark: &Mark) -> bool {
+    let is_state_alone = unit.span.from == unit.span.to;
+    unit.span.to <= mark.done && (!is_state_alone || mark.checkpoint.state == unit.end.state)
 }
 
 /// What a unit that landed added to the counts. Only the target knew which items

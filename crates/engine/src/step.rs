@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    ChunkLimits, Claim, Counts, Events, Fault, Kind, LaneKey, Ledger, Mapper as _, Mark, Result,
-    Sink, Span, Write,
+    Checkpoint, ChunkLimits, Claim, Counts, Events, Fault, Kind, LaneKey, Ledger, Mapper as _,
+    Mark, Result, Sink, Span, Write,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -67,6 +67,7 @@ pub(crate) async fn run(step: &mut Step, context: &Context) -> Result<u64> {
             if begun == wanted { lanes } else { work.change(begun, lanes, wanted, &limit).await? }
         }
     };
+    let lanes = work.begin(lanes, &limit).await?;
     let (items, _) = work.pass(wanted, lanes, None, &limit).await?;
     Ok(items)
 }
@@ -157,6 +158,40 @@ impl Work<'_> {
             });
         }
         Ok(ready)
+    }
+
+    /// Where nothing is done yet, commits the state that the mappers begin with.
+    async fn begin(
+        &mut self,
+        lanes: Vec<LaneRunner>,
+        limit: &Arc<Limit>,
+    ) -> Result<Vec<LaneRunner>> {
+        let has_begun = |lane: &LaneRunner| lane.mark().checkpoint != Checkpoint::default();
+        if lanes.iter().all(has_begun) || lanes.iter().any(|lane| lane.mark().done > 0) {
+            return Ok(lanes);
+        }
+        self.step.mapper.restore(None)?;
+        self.open_mappers().await?;
+        let state = self.step.mapper.save();
+        if state.is_none() {
+            return Ok(lanes);
+        }
+        let at = Checkpoint { state, ..Checkpoint::default() };
+        let mut ready = Vec::new();
+        for lane in lanes {
+            let unit = self.router.no_items(Span { from: 0, to: 0 }, &at);
+            ready.push(lane.run_one(unit, Arc::clone(limit)).await?);
+        }
+        Ok(ready)
+    }
+
+    async fn open_mappers(&mut self) -> Result<()> {
+        let Context { events, stop, options, .. } = self.context;
+        let mut retry = Retry::new(options.retry);
+        while let Err(fault) = self.step.mapper.open().await {
+            retry.pause(fault, events, &mut stop.clone()).await?;
+        }
+        Ok(())
     }
 
     /// Reads from where the lanes are to the item `until`, or to the end. Gives

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use kiln_core::Result;
+use arrow_schema::Schema;
+use kiln_core::{Fingerprint, Result};
 use twox_hash::XxHash3_128;
 
 use crate::input::InputFile;
@@ -16,10 +17,25 @@ const BLOCKS: u64 = 64;
 /// … of this size.
 const BLOCK: u64 = 64 << 10;
 
+/// What a file looks like: its size, its content, its columns, and the options
+/// that positions in it depend on.
+pub(crate) fn fingerprint(
+    file: &InputFile,
+    schema: &Schema,
+    layout: String,
+) -> Result<Fingerprint> {
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    Ok(Fingerprint::default()
+        .with("size", file.size)
+        .with("content", content_hash(file)?)
+        .with("columns", names.join(", "))
+        .with("layout", layout))
+}
+
 /// XXH3-128 of the file as it is stored, as hexadecimal digits. A change in
 /// the middle of a file above 1 GiB that leaves its size as it was may be
 /// missed.
-pub(crate) fn content_hash(file: &InputFile) -> Result<String> {
+fn content_hash(file: &InputFile) -> Result<String> {
     let mut hasher = XxHash3_128::new();
     for (offset, len) in stretches(file.size) {
         hash(file, offset, len, &mut hasher)?;
@@ -80,7 +96,7 @@ mod tests {
                 file.seek(SeekFrom::Start(at)).unwrap();
                 file.write_all(b"x").unwrap();
             }
-            hashes.push(content_hash(&InputFile::open(&path).unwrap()).unwrap());
+            hashes.push(content_hash(&InputFile::open_stored(&path).unwrap()).unwrap());
         }
         hashes.sort();
         hashes.dedup();

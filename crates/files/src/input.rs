@@ -1,31 +1,20 @@
-//! A file as a stream of bytes: opened, inflated where it is compressed, and
-//! counted.
+//! A file as a stream of bytes: opened, unpacked where it is packed, made UTF-8
+//! where it is not, and counted.
+
+mod compression;
+mod encoding;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use kiln_core::{Fault, Kind, Result};
 
-/// How a file is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    /// Told from the first bytes, which are right more often than the name.
-    fn of(head: &[u8]) -> Self {
-        match head {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Self::Zstd,
-            _ => Self::None,
-        }
-    }
-}
+pub use self::compression::Compression;
+use self::compression::Unpacked;
+use self::encoding::Decoded;
+pub use self::encoding::Encoding;
+use crate::text_source::Place;
 
 /// A file that can be read from the start, as often as needed.
 #[derive(Debug)]
@@ -33,16 +22,53 @@ pub(crate) struct InputFile {
     pub(crate) path: PathBuf,
     /// Bytes in the file, as it was when it was opened.
     pub(crate) size: u64,
-    pub(crate) compression: Compression,
+    compression: Compression,
+    encoding: Encoding,
+    /// The length of a byte order mark that is left in the content.
+    mark: u64,
 }
 
 impl InputFile {
-    /// Looks at a file.
+    /// Looks at a file of text, packed and encoded as told, or as its first
+    /// bytes tell; a byte order mark is always right.
     ///
     /// # Errors
     /// [`Kind::InputMissing`] if there is none, or if it is a directory;
-    /// [`Kind::NotPermitted`]; [`Kind::InputInvalid`] if it can't be read twice.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// [`Kind::NotPermitted`]; [`Kind::InputInvalid`] if it can't be read twice,
+    /// or is damaged; [`Kind::Config`] if its mark is that of another encoding
+    /// than the declared one.
+    pub(crate) fn open(
+        path: &Path,
+        compression: Option<Compression>,
+        encoding: Option<Encoding>,
+    ) -> Result<Self> {
+        let mut file = Self::open_stored(path)?;
+        file.compression = match compression {
+            Some(told) => told,
+            None => Compression::of(&file.head(file.stored_from(0)?, Compression::HEAD)?),
+        };
+        let unpacked = file.unpacked()?;
+        let head = file.head(unpacked, 3)?;
+        match (Encoding::of_mark(&head), encoding) {
+            (Some((marked, _)), Some(declared)) if !marked.agrees(declared) => {
+                return Err(Fault::config(format!(
+                    "{} is declared {declared}, and its byte order mark says {marked}",
+                    path.display()
+                ))
+                .with_hint("leave the encoding out"));
+            }
+            (Some((marked, len)), _) if marked == Encoding::UTF_8 => file.mark = len as u64,
+            (Some((marked, _)), _) => file.encoding = marked,
+            (None, declared) => file.encoding = declared.unwrap_or(Encoding::UTF_8),
+        }
+        Ok(file)
+    }
+
+    /// Looks at a file that is read as it is stored.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_stored(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path).map_err(|e| opening(path, e))?;
         let shown = path.display();
         if metadata.is_dir() {
@@ -50,17 +76,44 @@ impl InputFile {
                 Kind::InputMissing,
                 format!("{shown} is a directory, not a file"),
             )
-            .with_hint("name one file in it"));
+            .with_hint("name one file in it, or all of a kind: \"folder/*.csv\""));
         }
         if !metadata.is_file() {
             return Err(Fault::new(Kind::InputInvalid, format!("{shown} is not a regular file"))
                 .with_hint("a job that resumes reads its input again; save it as a file first"));
         }
+        Ok(Self {
+            path: path.to_owned(),
+            size: metadata.len(),
+            compression: Compression::None,
+            encoding: Encoding::UTF_8,
+            mark: 0,
+        })
+    }
+
+    /// Its name without folders.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Whether its content is what is stored.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.compression == Compression::None && self.encoding == Encoding::UTF_8
+    }
+
+    /// Where its content begins.
+    pub(crate) fn start(&self) -> Place {
+        Place { byte: self.mark, line: 1 }
+    }
+
+    fn head(&self, input: impl Read, len: u64) -> Result<Vec<u8>> {
         let mut head = Vec::new();
-        let file = File::open(path).map_err(|e| opening(path, e))?;
-        file.take(4).read_to_end(&mut head).map_err(|e| Fault::io(shown, e))?;
-        let compression = Compression::of(&head);
-        Ok(Self { path: path.to_owned(), size: metadata.len(), compression })
+        input.take(len).read_to_end(&mut head).map_err(|e| self.reading(e))?;
+        Ok(head)
+    }
+
+    fn unpacked(&self) -> Result<Unpacked> {
+        Unpacked::new(self.compression, self.stored_from(0)?).map_err(|e| self.reading(e))
     }
 
     /// The bytes of the file as they are, from `offset`, up to the size it had
@@ -74,7 +127,7 @@ impl InputFile {
     }
 
     /// The bytes of its content, from `offset`. In a plain file the offset is
-    /// sought; in a compressed one everything before it is inflated again.
+    /// sought; in any other everything before it is read again.
     ///
     /// # Errors
     /// [`Kind::Config`] if the content ends before `offset`.
@@ -83,17 +136,16 @@ impl InputFile {
             Fault::config(format!("{}: there is no byte {offset} in it", self.path.display()))
                 .with_hint("the position belongs to another file")
         };
-        if self.compression == Compression::None {
+        if self.is_plain() {
             if offset > self.size {
                 return Err(behind_end());
             }
-            return Ok(Input(Content::Plain(self.stored_from(offset)?)));
+            return Ok(Input::Plain(Unpacked::Plain(self.stored_from(offset)?)));
         }
-        let stored = BufReader::with_capacity(64 << 10, self.stored_from(0)?);
-        let mut input = Input(match self.compression {
-            Compression::Gzip => Content::Gzip(Box::new(MultiGzDecoder::new(stored))),
-            _ => Content::Zstd(zstd::Decoder::with_buffer(stored).map_err(|e| self.reading(e))?),
-        });
+        let mut input = match self.encoding.decode(self.unpacked()?) {
+            Ok(decoded) => Input::Decoded(Box::new(decoded)),
+            Err(plain) => Input::Plain(plain),
+        };
         let skipped = io::copy(&mut (&mut input).take(offset), &mut io::sink());
         if skipped.map_err(|e| self.reading(e))? < offset {
             return Err(behind_end());
@@ -107,10 +159,12 @@ impl InputFile {
         if error.raw_os_error().is_some() {
             return Fault::io(shown, error);
         }
-        let (what, hint) = match self.compression {
-            Compression::None => ("can't be read", "let nobody change a file while it is read"),
-            Compression::Gzip => ("is damaged gzip", "`gzip -t` tests the file; copy it again"),
-            Compression::Zstd => ("is damaged zstd", "`zstd -t` tests the file; copy it again"),
+        let (what, hint) = match self.compression.test() {
+            None => ("can't be read".into(), "let nobody change a file while it is read".into()),
+            Some(test) => (
+                format!("is damaged {}", self.compression),
+                format!("`{test}` tests the file; copy it again"),
+            ),
         };
         Fault::new(Kind::InputInvalid, format!("{shown} {what}: {error}"))
             .with_hint(hint)
@@ -153,32 +207,27 @@ impl Read for Stored {
     }
 }
 
-/// The bytes of a file's content.
-pub(crate) struct Input(Content);
-
-enum Content {
-    Plain(Stored),
-    Gzip(Box<MultiGzDecoder<BufReader<Stored>>>),
-    Zstd(zstd::Decoder<'static, BufReader<Stored>>),
+/// The bytes of a file's content, as UTF-8.
+pub(crate) enum Input {
+    Plain(Unpacked),
+    Decoded(Box<Decoded<Unpacked>>),
 }
 
 impl Input {
     /// Bytes of the file that were read so far.
     pub(crate) fn stored_bytes(&self) -> u64 {
-        match &self.0 {
-            Content::Plain(stored) => stored.at,
-            Content::Gzip(decoder) => decoder.get_ref().get_ref().at,
-            Content::Zstd(decoder) => decoder.get_ref().get_ref().at,
+        match self {
+            Self::Plain(unpacked) => unpacked.stored_bytes(),
+            Self::Decoded(decoded) => decoded.input().stored_bytes(),
         }
     }
 }
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Content::Plain(stored) => stored.read(buffer),
-            Content::Gzip(decoder) => decoder.read(buffer),
-            Content::Zstd(decoder) => decoder.read(buffer),
+        match self {
+            Self::Plain(unpacked) => unpacked.read(buffer),
+            Self::Decoded(decoded) => decoded.read(buffer),
         }
     }
 }
@@ -198,7 +247,7 @@ mod tests {
     fn a_file_that_shrinks_is_noticed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "a,b\n1,2\n").unwrap();
-        let input = InputFile::open(file.path()).unwrap();
+        let input = InputFile::open(file.path(), None, None).unwrap();
         file.as_file().set_len(4).unwrap();
         let mut all = Vec::new();
         let error = input.content_from(0).unwrap().read_to_end(&mut all).unwrap_err();

@@ -1,27 +1,53 @@
 //! Files as sources.
 //!
-//! [`CsvSource`] reads delimited text, plain or compressed with gzip or
-//! Zstandard, into typed Arrow batches:
+//! [`CsvSource`], [`JsonSource`] and [`FixedSource`] read text, packed or plain,
+//! in any encoding, into typed Arrow batches:
 //!
 //! ```text
-//! file ──input──▶ bytes ──records──▶ fields ──columns──▶ typed columns ──▶ Chunk
-//!        (inflate, count)  (tokenize)          (cast)
+//! file ──input──▶ bytes ──records──▶ values ──builder──▶ typed columns ──▶ Chunk
+//!        (unpack, decode) (tokenize)          (cast)
 //! ```
 //!
 //! A record that can't be read is a failure of its chunk, with the line, the
 //! byte offset and the text of the record; the records behind it are read.
+//! `ParquetSource` reads columns that have their types already.
+//!
+//! [`Files`] makes one source of several files, [`find`] finds them, [`Staged`]
+//! keeps standard input.
 //!
 //! Files are read on the thread that asks for a chunk: `next` never waits for
 //! anything else, and a chunk is small.
 
+mod builder;
+mod column;
 mod column_type;
 mod csv;
 mod decimal;
+mod find;
 mod fingerprint;
+mod fixed;
 mod input;
+mod json;
+mod lines;
 mod origin;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod several;
+mod staged;
+mod text;
+mod text_source;
 mod time;
 mod value;
+mod window;
 
+pub use column::Column;
 pub use column_type::ColumnType;
-pub use csv::{Column, CsvOptions, CsvSource, Header, Ragged};
+pub use csv::{CsvOptions, CsvSource, Header, Ragged};
+pub use find::{Found, Ready, find, is_pattern};
+pub use fixed::{FixedColumn, FixedOptions, FixedSource};
+pub use input::{Compression, Encoding};
+pub use json::{JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource, JsonStep, Missing};
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetOptions, ParquetSource};
+pub use several::{Files, OpenFile};
+pub use staged::Staged;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use kiln_core::{Origin, Origins};
 
+use crate::text_source::Place;
+
 /// The bytes of a chunk's records, and where each lies in the file. Items and
 /// failures are both in it; ordinals follow each other without a gap.
 #[derive(Debug)]
@@ -30,9 +32,9 @@ impl FileOrigins {
     }
 
     /// Adds the next record.
-    pub(crate) fn push(&mut self, offset: u64, line: u64, raw: &[u8]) {
-        self.offsets.push(offset);
-        self.lines.push(line);
+    pub(crate) fn push(&mut self, place: Place, raw: &[u8]) {
+        self.offsets.push(place.byte);
+        self.lines.push(place.line);
         self.raw.extend_from_slice(raw);
         self.ends.push(self.raw.len());
     }
@@ -54,7 +56,7 @@ impl FileOrigins {
 }
 
 impl Origins for FileOrigins {
-    fn source(&self) -> &str {
+    fn source(&self, _: u64) -> &str {
         &self.source
     }
 
@@ -95,8 +97,8 @@ mod tests {
     #[test]
     fn each_ordinal_has_its_own_and_others_none() {
         let mut origins = FileOrigins::new("a.csv".into(), 7);
-        origins.push(10, 2, b"1,\xffx\0");
-        origins.push(20, 3, b"");
+        origins.push(Place { byte: 10, line: 2 }, b"1,\xffx\0");
+        origins.push(Place { byte: 20, line: 3 }, b"");
         let first = origins.origin(8);
         assert_eq!((first.line, first.offset), (Some(2), Some(10)));
         assert_eq!(first.raw, r"1,\xffx\x00");

@@ -13,7 +13,7 @@ use crate::jobfile::JobFile;
 use crate::problem::Problem;
 use crate::source::Reads;
 use crate::spec::{MatchSpec, StepSpec};
-use crate::{limits, mapping, source, table, target, writes};
+use crate::{limits, mapping, matches, source, table, target, writes};
 
 /// A job that can be run.
 pub struct Built {
@@ -181,7 +181,7 @@ async fn back(
     let Front { options, source, mut mappers, mut schema } = front;
     for spec in &step.matches {
         let only_look = purpose == Purpose::Look;
-        let mapper = mapping::matching(job, spec, database, schema, only_look).await;
+        let mapper = matches::mapper(job, spec, database, schema, only_look).await;
         let mapper = checks.add(match_line(job, spec, &mapper), mapper, |_| None)?;
         schema = mapper.schema();
         mappers.push(mapper);
@@ -217,8 +217,8 @@ async fn open_source(
     let spec = &step.source;
     let (what, opened) = match source::reads(job, spec) {
         Err(problem) => return checks.add("source", Err(problem), |_| None),
-        Ok(Reads::File(file)) => {
-            (format!("file {}", file.get_ref()), source::open(job, spec, file))
+        Ok(Reads::Files(files)) => {
+            (format!("file {}", files.get_ref()), source::open(job, spec, files))
         }
         Ok(Reads::Table(_)) if spec.url.is_none() && target.is_none() => return None,
         Ok(Reads::Table(name)) => {

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use kiln_core::{Fault, Fingerprint};
+use kiln_files::{Found, Ready, Staged};
 use toml::Spanned;
 
 use crate::definition::hash;
 use crate::load::{Loaded, load, read};
-use crate::paths::resolve;
+use crate::paths::{refuse_outside, resolve};
 use crate::problem::{Problem, Text};
 use crate::secrets::{secrets_of, without_secrets};
 use crate::shapes::Word;
@@ -22,6 +24,8 @@ pub struct JobFile {
     text: Text,
     loaded: Loaded,
     url: String,
+    /// Standard input, once a step has asked for it.
+    stdin: OnceLock<Arc<Staged>>,
 }
 
 impl JobFile {
@@ -37,7 +41,7 @@ impl JobFile {
         let url = &loaded.spec.target.url;
         let url = target::resolved_url(url, &folder, &loaded.outside)
             .map_err(|fault| text.problem(url.span(), fault))?;
-        Ok(Self { folder, text, loaded, url })
+        Ok(Self { folder, text, loaded, url, stdin: OnceLock::new() })
     }
 
     /// The job's name.
@@ -90,6 +94,31 @@ impl JobFile {
     pub(crate) fn path_of(&self, word: &Word) -> Result<PathBuf, Problem> {
         let outside = self.loaded.outside.contains(&word.span());
         resolve(&self.folder, word.get_ref(), outside).map_err(|f| self.problem(word.span(), f))
+    }
+
+    /// The files that a pattern of the job file means.
+    pub(crate) fn find(&self, pattern: &Word, ready: &Ready) -> Result<Found, Problem> {
+        self.path_of(pattern)?;
+        let wrong = |fault| self.problem(pattern.span(), fault);
+        let written = pattern.get_ref();
+        let anywhere =
+            self.loaded.outside.contains(&pattern.span()) || Path::new(written).is_absolute();
+        if anywhere {
+            return kiln_files::find(Path::new(""), written, ready).map_err(wrong);
+        }
+        let found = kiln_files::find(&self.folder, written, ready).map_err(wrong)?;
+        let refuse = |path: &PathBuf| refuse_outside(&self.folder, path).map_err(wrong);
+        found.files.iter().try_for_each(refuse)?;
+        Ok(found)
+    }
+
+    /// Standard input; it is read when it is first asked for.
+    pub(crate) fn stdin(&self) -> kiln_core::Result<Arc<Staged>> {
+        if let Some(staged) = self.stdin.get() {
+            return Ok(Arc::clone(staged));
+        }
+        let staged = Arc::new(Staged::stdin()?);
+        Ok(Arc::clone(self.stdin.get_or_init(|| staged)))
     }
 
     /// A database's URL with the path in it resolved.

@@ -20,6 +20,7 @@ mod jobfile;
 mod limits;
 mod load;
 mod mapping;
+mod matches;
 mod nearest;
 mod parameters;
 mod paths;

@@ -88,12 +88,8 @@ fn meaning(error: &Error, text: &Text) -> Problem {
 
 /// Says of what kiln can't do yet that it can't.
 fn refuse_later(spec: &Spec, text: &Text) -> Result<(), Problem> {
-    let fuzzy = spec.steps.iter().flat_map(|s| &s.matches).find_map(|m| m.fuzzy.as_ref());
     let rate = spec.steps.iter().find_map(|s| s.limits.rate.as_ref());
-    let later = [
-        (fuzzy, "fuzzy matching", "leave it out to match exactly"),
-        (rate, "a limit of the rate", "leave it out"),
-    ];
+    let later = [(rate, "a limit of the rate", "leave it out")];
     match later.into_iter().find_map(|(value, what, hint)| value.map(|v| (v.span(), what, hint))) {
         Some((span, what, hint)) => Err(not_there_yet(text, span, what, hint)),
         None => Ok(()),

@@ -33,6 +33,20 @@ pub(crate) fn resolve(folder: &Path, written: &str, outside: bool) -> Result<Pat
     }
 }
 
+/// Refuses a file that was found in `folder` and really lies elsewhere.
+///
+/// # Errors
+/// [`Kind::NotPermitted`].
+pub(crate) fn refuse_outside(folder: &Path, path: &Path) -> Result<()> {
+    let home = std::fs::canonicalize(if folder == "" { Path::new(".") } else { folder });
+    match (home, std::fs::canonicalize(path)) {
+        (Ok(home), Ok(place)) if !place.starts_with(&home) => {
+            Err(leads_outside(&path.display().to_string(), Some(&place)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether `..` leads above where the path begins.
 fn climbs_out(path: &Path) -> bool {
     let mut depth = 0i32;

@@ -99,7 +99,8 @@ async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<P
     let mut chain = Chain::new(source.schema());
     mappers.into_iter().for_each(|mapper| chain.push(mapper));
     chain.begin(&RunId("preview".to_owned()));
-    let created: Vec<&str> = spec.matches.iter().map(|m| m.column.get_ref().as_str()).collect();
+    let creates = spec.matches.iter().filter(|m| m.create.is_some());
+    let created: Vec<&str> = creates.map(|m| m.column.get_ref().as_str()).collect();
     let mut preview = empty(&writes);
     let mut given = 0;
     while given < most {
@@ -150,7 +151,7 @@ impl Preview {
         failures.retain(|f| f.ordinal <= last);
         failures.sort_by_key(|f| f.ordinal);
         self.failed.extend(failures.into_iter().map(|failure| PreviewFailure {
-            source: origins.source().to_owned(),
+            source: origins.source(failure.ordinal).to_owned(),
             line: origins.line(failure.ordinal),
             stage: failure.stage,
             reason: failure.fault.message().to_owned(),

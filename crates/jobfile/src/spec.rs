@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
-use crate::shapes::{Amount, Columns, HeaderSpec, ListOr, TextOr, Word};
+use crate::shapes::{Amount, Columns, HeaderSpec, ListOr, Setting, TextOr, Texts, Word};
 
 /// What will be there one day.
 pub(crate) type Later = Option<Spanned<IgnoredAny>>;
@@ -68,7 +68,8 @@ pub(crate) struct StepSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceSpec {
-    pub(crate) file: Option<Word>,
+    pub(crate) file: Option<Spanned<Texts>>,
+    pub(crate) ready: Option<Spanned<TextOr<ReadySpec>>>,
     pub(crate) table: Option<Word>,
     pub(crate) url: Option<Word>,
     #[serde(rename = "where")]
@@ -78,6 +79,8 @@ pub(crate) struct SourceSpec {
     pub(crate) watermark: Option<Word>,
     pub(crate) lag: Option<Word>,
     pub(crate) format: Option<Word>,
+    pub(crate) compression: Option<Word>,
+    pub(crate) encoding: Option<Word>,
     pub(crate) delimiter: Option<Word>,
     pub(crate) quote: Option<Word>,
     pub(crate) escape: Option<Word>,
@@ -108,10 +111,23 @@ impl SourceSpec {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ColumnSpec {
     #[serde(rename = "type")]
-    pub(crate) kind: String,
+    pub(crate) kind: Option<String>,
     pub(crate) format: Option<String>,
     #[serde(default)]
     pub(crate) null: Vec<String>,
+    pub(crate) path: Option<Texts>,
+    pub(crate) missing: Option<Word>,
+    pub(crate) at: Option<Spanned<i64>>,
+    pub(crate) width: Option<Spanned<i64>>,
+}
+
+/// When files are all there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadySpec {
+    pub(crate) marker: Option<String>,
+    pub(crate) ending: Option<String>,
+    pub(crate) age: Option<Word>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -135,9 +151,34 @@ pub(crate) struct MatchSpec {
     pub(crate) column: Word,
     pub(crate) table: Word,
     pub(crate) key: String,
-    pub(crate) on: Spanned<BTreeMap<String, Word>>,
-    pub(crate) create: Option<BTreeMap<String, Word>>,
-    pub(crate) fuzzy: Later,
+    pub(crate) on: Option<Spanned<BTreeMap<String, Word>>>,
+    pub(crate) folded: Option<bool>,
+    pub(crate) fuzzy: Option<Spanned<FuzzySpec>>,
+    pub(crate) create: Option<Spanned<BTreeMap<String, Word>>>,
+    pub(crate) otherwise: Option<Word>,
+    pub(crate) remember: Option<Spanned<RememberSpec>>,
+    pub(crate) memory: Option<Spanned<Amount>>,
+}
+
+/// What is compared, and the bounds, by their names.
+pub(crate) type FuzzySpec = BTreeMap<Word, Spanned<Setting<FuzzyColumnSpec>>>;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FuzzyColumnSpec {
+    pub(crate) from: Word,
+    pub(crate) weight: Option<Spanned<f64>>,
+    #[serde(rename = "as")]
+    pub(crate) kind: Option<Word>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RememberSpec {
+    pub(crate) table: Word,
+    pub(crate) text: Word,
+    pub(crate) key: Word,
+    pub(crate) from: Option<Word>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

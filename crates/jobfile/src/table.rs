@@ -85,7 +85,7 @@ fn lag(job: &JobFile, source: &SourceSpec) -> Result<Duration, Problem> {
 }
 
 /// A whole number of seconds, minutes, hours or days.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let unit = match text.chars().last()? {
         's' => 1,
         'm' => 60,

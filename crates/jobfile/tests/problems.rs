@@ -127,15 +127,10 @@ async fn parameters() {
 
 #[tokio::test]
 async fn what_is_not_there_yet_is_refused_by_its_name() {
-    let matching =
-        "[[match]]\nas = \"id\"\ntable = \"sales\"\nkey = \"n\"\non = { name = \"name\" }\n";
     let cases = [
         ("items = 10", "items = \"auto\"".to_owned()),
         ("failed = \"5%\"", "rate = \"5000/s\"".to_owned()),
-        ("[chunk]", format!("{matching}fuzzy = {{ name = \"name\", at_least = 0.9 }}\n[chunk]")),
-        ("\"in.csv\"", "\"in.parquet\"".to_owned()),
-        ("\"in.csv\"", "\"-\"".to_owned()),
-        ("\"in.csv\"", "\"*.csv\"".to_owned()),
+        ("\"in.csv\"", "\"in.xlsx\"".to_owned()),
         ("\"in.csv\"", "\"s3://bucket/in.csv\"".to_owned()),
     ];
     for (old, new) in cases {
@@ -165,6 +160,50 @@ async fn writes_that_contradict_themselves() {
     ] {
         let text = said(columns, new).await;
         assert!(text.contains(why), "{new}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn matches_that_can_not_be() {
+    let head = "[[match]]\nas = \"id\"\ntable = \"sales\"\nkey = \"n\"\n";
+    for (rest, why) in [
+        ("", "`on` names no column"),
+        ("on = {}", "`on` names no column"),
+        ("fuzzy = { name = \"nam\" }", "the item has no column nam"),
+        ("fuzzy = { name = \"name\", at_leest = 0.9 }", "did you mean `at_least`"),
+        ("fuzzy = { name = \"name\", at_least = 90 }", "at_least = 90 is no share"),
+        ("fuzzy = { name = \"name\", margin = -1 }", "margin = -1 is no share"),
+        ("fuzzy = { at_least = 0.9 }", "`fuzzy` compares no text"),
+        ("fuzzy = { n = { from = \"n\", as = \"number\" } }", "`fuzzy` compares no text"),
+        ("fuzzy = { name = { from = \"name\", as = \"nmber\" } }", "did you mean `number`"),
+        ("fuzzy = { name = { from = \"name\", wait = 2 } }", "did you mean `weight`"),
+        ("fuzzy = { name = { from = \"name\", weight = 0 } }", "a weight must be above 0"),
+        ("fuzzy = { name = true }", "a number, a string or a table"),
+        ("fuzzy = { nam = \"name\" }", "nam"),
+        ("fuzzy = { name = \"name\" }\nootherwise = \"null\"", "did you mean `otherwise`"),
+        ("fuzzy = { name = \"name\" }\notherwise = \"nul\"", "did you mean `null`"),
+        ("fuzzy = { name = \"name\" }\notherwise = \"create\"", "what a new row is filled with"),
+        (
+            "on = { n = \"n\" }\ncreate = { name = \"name\" }\notherwise = \"null\"",
+            "no row is created",
+        ),
+        ("fuzzy = { name = \"name\" }\nmemory = \"much\"", "no amount of memory"),
+        (
+            "on = { n = \"n\" }\nremember = { table = \"t\", text = \"a\", key = \"k\" }",
+            "only what `fuzzy` finds is remembered",
+        ),
+        (
+            "fuzzy = { name = \"name\" }\nremember = { table = \"t\", text = \"a\", key = \"k\" }",
+            "no table t",
+        ),
+        (
+            "fuzzy = { name = \"name\" }\n\
+             remember = { table = \"sales\", text = \"name\", key = \"n\" }",
+            "unique",
+        ),
+    ] {
+        let text = said("[chunk]", &format!("{head}{rest}\n[chunk]")).await;
+        assert!(text.contains(why), "{rest}:\n{text}");
     }
 }
 

@@ -1,42 +1,54 @@
 //! The mapper that adds the key of the row an item refers to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use arrow_select::take::take_record_batch;
 use async_trait::async_trait;
-use kiln_core::{
-    Catalog, CellColumn, Failure, Fault, Items, Key, Kind, Mapped, Mapper, Result, Stage,
-};
+use kiln_core::{Catalog, Failure, Fault, Items, Key, Mapped, Mapper, Result, Stage};
 
-use crate::known::{Known, name_of};
+use crate::asked::Asked;
+use crate::known::Known;
+use crate::look_up::{LookUp, LookedUp};
+use crate::place::Place;
+use crate::remembered::{Remember, Remembered};
 use crate::spec::{MatchSpec, Missing};
 
-/// Adds to each item the key of the catalog row whose `on` columns equal the
-/// item's values as text.
+/// Adds to each item the key of the catalog row that it means.
 ///
-/// * An item with NULL in one of these values fails with the code `no_key`.
+/// A row is looked for by its `on` columns as they are written; then, where
+/// [`folded`](MatchSpec::folded), by what [`fold`](crate::fold()) leaves of them;
+/// then, where [`fuzzy`](MatchSpec::fuzzy), by likeness.
+///
+/// * An item that several rows may be meant by fails with the code `ambiguous`.
 /// * A row that is missing is created, or the item fails with the code
 ///   `no_match`, or goes on with NULL, as [`Missing`] says.
+/// * An item with NULL in an `on` value fails with the code `no_key`, unless
+///   likeness finds it a row.
 /// * The first item that asks for a row decides its values. If the target
 ///   refuses them, that item fails with the target's fault, and the next one
 ///   that asks for the same row tries with its own.
 ///
-/// The catalog is loaded once, with the first items, and held in memory: its
-/// `on` values and keys.
+/// The catalog is loaded once, with the first items, and held in memory.
+///
+/// Where rows are found by likeness and created, what an item finds depends on
+/// the rows that the items before it have created, and on no others: a run that
+/// goes on leaves out of the catalog what was created behind its mark, until it
+/// is asked for again. It tells these rows by their keys, where they are
+/// numbers that the database counts up; with other keys an item that is read
+/// again may find what an item behind it had created.
 pub struct MatchMapper {
     spec: MatchSpec,
     catalog: Arc<dyn Catalog>,
-    known: Option<Known>,
-    on: Vec<usize>,
-    create: Vec<usize>,
-    new_row: SchemaRef,
+    remember: Option<Remember>,
+    asked: Asked,
     key_is_integer: bool,
     read_only: bool,
     schema: SchemaRef,
+    known: Option<(Known, Remembered)>,
+    place: Place,
 }
 
 impl fmt::Debug for MatchMapper {
@@ -46,12 +58,14 @@ impl fmt::Debug for MatchMapper {
 }
 
 impl MatchMapper {
-    /// A look-up for items with the columns `input`. The added column is an
+    /// A look-up for items with the columns `input`. The catalog loads the
+    /// columns `on`, then those that are compared. The added column is an
     /// Int64 if `key_is_integer`, else a Utf8.
     ///
     /// # Errors
-    /// [`Kind::Config`] if the item lacks a column, has one named like the key,
-    /// or a new row would not be found again by its `on` values.
+    /// [`Kind::Config`](kiln_core::Kind::Config) if the item lacks a column, has
+    /// one named like the key, or a new row would not be found again by its `on`
+    /// values.
     pub fn new(
         spec: MatchSpec,
         catalog: Arc<dyn Catalog>,
@@ -59,25 +73,22 @@ impl MatchMapper {
         input: SchemaRef,
     ) -> Result<Self> {
         spec.check(&input)?;
-        let on = spec.places(&spec.on, &input)?;
-        let create = spec.places(&spec.create, &input)?;
-        let filled = spec.create.iter().zip(&create);
-        let new_row = filled
-            .map(|(c, i)| Field::new(&c.column, input.field(*i).data_type().clone(), true))
-            .collect::<Vec<_>>();
+        let asked = Asked::new(&spec, &input)?;
         let kind = if key_is_integer { DataType::Int64 } else { DataType::Utf8 };
         let mut fields = input.fields().to_vec();
         fields.push(Arc::new(Field::new(&spec.column, kind, true)));
+        // Without likeness, what is found does not depend on what is created.
+        let rises = key_is_integer && spec.fuzzy.is_some() && spec.missing == Missing::Create;
         Ok(Self {
             spec,
             catalog,
-            known: None,
-            on,
-            create,
-            new_row: Arc::new(Schema::new(new_row)),
+            remember: None,
+            asked,
             key_is_integer,
             read_only: false,
             schema: Arc::new(Schema::new(fields)),
+            known: None,
+            place: Place::new(rises),
         })
     }
 
@@ -89,103 +100,55 @@ impl MatchMapper {
         self
     }
 
-    /// Looks every item up in what is known.
-    fn look_up(&self, known: &Known, batch: &RecordBatch) -> Result<LookedUp> {
-        let on = batch.project(&self.on).map_err(|e| Fault::bug(e.to_string()))?;
-        let columns = CellColumn::of(&on)?;
-        let mut looked_up = LookedUp { keys: vec![None; batch.num_rows()], ..LookedUp::default() };
-        let mut name = String::new();
-        for row in 0..batch.num_rows() {
-            if let Err(null) = name_of(&columns, row, &mut name) {
-                looked_up.faults.insert(row, self.no_key(null));
-            } else if let Some(key) = known.get(&name) {
-                looked_up.keys[row] = Some(key.clone());
-            } else {
-                match self.spec.missing {
-                    Missing::Create if !self.read_only => looked_up.wanted.add(&name, row),
-                    Missing::Create | Missing::Null => {}
-                    Missing::Reject => {
-                        looked_up.faults.insert(row, self.no_match(&columns, row));
-                    }
-                }
+    /// The same look-up, with a memory of what was decided before: see
+    /// [`Remember`].
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if the item lacks the column.
+    pub fn remember(mut self, remember: Remember) -> Result<Self> {
+        self.asked.remember(&self.spec, &remember.from)?;
+        self.remember = Some(remember);
+        Ok(self)
+    }
+
+    /// What is known of the catalog, loaded.
+    async fn load(&self) -> Result<(Known, Remembered)> {
+        self.check_size().await?;
+        let mut known = Known::new(&self.spec);
+        let on = self.spec.on.len();
+        for (key, values) in self.catalog.load().await? {
+            if self.place.is_before(&key) {
+                known.push(Some(key), values.split_at(on.min(values.len())).into());
+                known.settle();
+                self.check_memory(known.bytes())?;
             }
         }
-        Ok(looked_up)
+        let remembered = match &self.remember {
+            Some(remember) => remember.load().await?,
+            None => Remembered::default(),
+        };
+        Ok((known, remembered))
     }
 
-    fn no_key(&self, null: usize) -> Fault {
-        let from = &self.spec.on[null].from;
-        Fault::item(format!("no row of {} can be looked up: {from} is NULL", self.spec.table))
-            .with_code("no_key")
-            .with_column(from)
+    /// Refuses a catalog that is too large before it is read.
+    async fn check_size(&self) -> Result<()> {
+        let size = self.catalog.size().await?;
+        self.check_memory(size.bytes.saturating_add(size.rows.saturating_mul(Known::LEAST)))
+            .map_err(|fault| fault.at(format_args!("{} rows", size.rows)))
     }
 
-    fn no_match(&self, columns: &[CellColumn<'_>], row: usize) -> Fault {
-        let values = self.spec.on.iter().zip(columns);
-        let values: Vec<String> =
-            values.map(|(on, c)| format!("{} = '{}'", on.column, c.cell(row))).collect();
-        let fault =
-            Fault::item(format!("{} has no row with {}", self.spec.table, values.join(", ")));
-        let fault = fault.with_code("no_match");
-        match self.spec.on.as_slice() {
-            [on] => fault.with_column(&on.from),
-            _ => fault,
+    fn check_memory(&self, bytes: u64) -> Result<()> {
+        let most = self.spec.memory;
+        if bytes <= most {
+            return Ok(());
         }
-    }
-
-    /// Creates what is wanted: for each row the first item that asks for it,
-    /// and while the target refuses, the next. Each round settles an item of
-    /// each row that is wanted, so there are no more rounds than items.
-    async fn create(
-        &self,
-        batch: &RecordBatch,
-        looked_up: &mut LookedUp,
-    ) -> Result<Vec<(String, Key)>> {
-        let mut created = Vec::new();
-        let mut wanted = std::mem::take(&mut looked_up.wanted).rows;
-        while !wanted.is_empty() {
-            let asked = self.catalog.find_or_create(&self.new_rows(batch, &wanted)?).await?;
-            if asked.len() != wanted.len() {
-                return Err(Fault::bug(format!(
-                    "{} rows of {} were asked for, {} answered",
-                    wanted.len(),
-                    self.spec.table,
-                    asked.len()
-                )));
-            }
-            let mut again = Vec::new();
-            for (mut want, answer) in wanted.into_iter().zip(asked) {
-                match answer {
-                    Ok(key) => {
-                        for row in want.items {
-                            looked_up.keys[row] = Some(key.clone());
-                        }
-                        created.push((want.name, key));
-                    }
-                    Err(fault) if fault.kind() == Kind::Item => {
-                        looked_up.faults.extend(want.items.pop_front().map(|row| (row, fault)));
-                        if !want.items.is_empty() {
-                            again.push(want);
-                        }
-                    }
-                    Err(fault) => return Err(fault),
-                }
-            }
-            wanted = again;
-        }
-        Ok(created)
-    }
-
-    /// The rows to create, each from the first item that asks for it.
-    fn new_rows(&self, batch: &RecordBatch, wanted: &[Want]) -> Result<RecordBatch> {
-        let first = wanted.iter().filter_map(|want| want.items.front());
-        let first = UInt64Array::from_iter_values(first.map(|row| *row as u64));
-        let columns = batch.project(&self.create).map_err(|e| Fault::bug(e.to_string()))?;
-        take_record_batch(&columns, &first)
-            .and_then(|rows| {
-                RecordBatch::try_new(Arc::clone(&self.new_row), rows.columns().to_vec())
-            })
-            .map_err(|e| Fault::bug(format!("new rows of {}: {e}", self.spec.table)))
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Err(Fault::config(format!(
+            "{}: what is known of the table takes more than {} MiB of memory",
+            self.spec.table,
+            mib(most)
+        ))
+        .with_hint(format!("allow it more, for example memory = \"{} MB\"", mib(bytes) * 2)))
     }
 
     /// The items with their keys, without those that failed. An item of several
@@ -234,50 +197,43 @@ impl Mapper for MatchMapper {
         Arc::clone(&self.schema)
     }
 
-    async fn map(&mut self, items: Items) -> Result<Mapped> {
+    async fn open(&mut self) -> Result<()> {
         if self.known.is_none() {
-            self.known = Some(Known::new(self.catalog.load().await?));
+            let known = self.load().await?;
+            self.place.loaded(known.0.keys());
+            self.known = Some(known);
         }
-        let known = self.known.as_ref().ok_or_else(|| Fault::bug("no catalog was loaded"))?;
-        let mut looked_up = self.look_up(known, &items.batch)?;
-        let created = self.create(&items.batch, &mut looked_up).await?;
-        let mapped = self.settle(items, looked_up)?;
-        if let Some(known) = &mut self.known {
-            created.into_iter().for_each(|(name, key)| known.insert(name, key));
-        }
-        Ok(mapped)
+        Ok(())
     }
-}
 
-/// What a look-up found, item by item.
-#[derive(Debug, Default)]
-struct LookedUp {
-    keys: Vec<Option<Key>>,
-    faults: BTreeMap<usize, Fault>,
-    wanted: Wanted,
-}
+    async fn map(&mut self, items: Items) -> Result<Mapped> {
+        self.open().await?;
+        let (known, remembered) =
+            self.known.as_mut().ok_or_else(|| Fault::bug("no catalog was loaded"))?;
+        let look_up = LookUp {
+            spec: &self.spec,
+            catalog: &*self.catalog,
+            remember: self.remember.as_ref(),
+            asked: &self.asked,
+            read_only: self.read_only,
+            known,
+            remembered,
+        };
+        let looked_up = look_up.all(&items.batch).await?;
+        self.place.created(&looked_up.created);
+        let bytes = self.known.as_ref().map_or(0, |(known, _)| known.bytes());
+        self.check_memory(bytes)?;
+        self.settle(items, looked_up)
+    }
 
-/// The rows to create, in the order in which they were first asked for.
-#[derive(Debug, Default)]
-struct Wanted {
-    rows: Vec<Want>,
-    by_name: HashMap<String, usize>,
-}
+    fn save(&self) -> Option<Arc<[u8]>> {
+        self.place.save()
+    }
 
-/// A row to create, and the items that ask for it, in order.
-#[derive(Debug)]
-struct Want {
-    name: String,
-    items: VecDeque<usize>,
-}
-
-impl Wanted {
-    fn add(&mut self, name: &str, item: usize) {
-        if let Some(i) = self.by_name.get(name) {
-            self.rows[*i].items.push_back(item);
-        } else {
-            self.by_name.insert(name.to_owned(), self.rows.len());
-            self.rows.push(Want { name: name.to_owned(), items: VecDeque::from([item]) });
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<()> {
+        if self.place.restore(state)? {
+            self.known = None;
         }
+        Ok(())
     }
 }

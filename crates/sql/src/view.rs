@@ -37,7 +37,9 @@ impl Known {
             Self::Ordinal => {
                 Arc::new(Int64Array::from_iter(items.ordinals.iter().map(|o| integer(*o))))
             }
-            Self::File => text(items.origins.source()),
+            Self::File => Arc::new(StringArray::from_iter_values(
+                items.ordinals.iter().map(|o| items.origins.source(*o)),
+            )),
             Self::Run => text(run),
         }
     }

@@ -55,6 +55,7 @@ pub fn goods() -> CatalogSpec {
         table: table("goods"),
         key: "id".to_owned(),
         on: vec!["code".to_owned()],
+        compare: Vec::new(),
         create: vec!["code".to_owned(), "name".to_owned()],
     }
 }
@@ -231,7 +232,7 @@ pub fn failure(ordinal: u64) -> Failure {
 struct Lines;
 
 impl Origins for Lines {
-    fn source(&self) -> &str {
+    fn source(&self, _: u64) -> &str {
         "notes.csv"
     }
 
@@ -241,7 +242,7 @@ impl Origins for Lines {
 
     fn origin(&self, ordinal: u64) -> Origin {
         Origin {
-            source: self.source().to_owned(),
+            source: self.source(ordinal).to_owned(),
             line: self.line(ordinal),
             offset: Some(ordinal * 100),
             key: None,

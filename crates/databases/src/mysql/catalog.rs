@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, UInt64Array};
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, CellColumn, Fault, Key, Kind, Refusal, Result};
+use kiln_core::{Catalog, CatalogSize, CatalogSpec, CellColumn, Fault, Key, Kind, Refusal, Result};
 use mysql_async::Row;
 use tokio::sync::Mutex;
 
@@ -63,12 +63,50 @@ impl MysqlCatalog {
             Stage::make(&mut session, &plan.insert.table, &plan.insert.columns, &all).await?;
         Ok(Open { session, plan, stage })
     }
+
+    /// All rows; in order, up to the first that is refused.
+    async fn make(&self, rows: &RecordBatch, in_order: bool) -> Result<Vec<Result<Key>>> {
+        let mut slot = self.open.lock().await;
+        let mut open = match slot.take() {
+            Some(open) if !open.session.is_lost() => open,
+            _ => self.connect().await?,
+        };
+        let mut answers = open.plan.check(rows)?;
+        if in_order {
+            let last = answers.iter().position(Option::is_some);
+            answers.truncate(last.map_or(answers.len(), |last| last + 1));
+        }
+        let good: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
+        let made = open.find_or_create(rows, &good, in_order).await?;
+        if in_order && made.len() < good.len() {
+            answers.truncate(made.len());
+        }
+        for (row, answer) in good.iter().zip(made) {
+            answers[*row] = Some(answer);
+        }
+        *slot = Some(open);
+        let answer = |a: Option<Result<Key>>| {
+            a.unwrap_or_else(|| Err(Fault::bug("a row of a catalog got no answer")))
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
 }
 
 #[async_trait]
 impl Catalog for MysqlCatalog {
     async fn key_is_integer(&self) -> Result<bool> {
         Ok(self.look().await?.2.key_is_integer)
+    }
+
+    async fn size(&self) -> Result<CatalogSize> {
+        let (mut session, table, plan) = self.look().await?;
+        if table.is_rehearsed {
+            return Ok(CatalogSize::default());
+        }
+        let rows = session.ask(&plan.size).await.map_err(|e| plan.fault(&e))?;
+        let Some(row) = rows.first() else { return Ok(CatalogSize::default()) };
+        let number = |i| value::<u64>(row, i).map_err(|e| plan.fault(&e));
+        Ok(CatalogSize { rows: number(0)?, bytes: number(1)? })
     }
 
     async fn load(&self) -> Result<Vec<(Key, Vec<Option<String>>)>> {
@@ -78,8 +116,8 @@ impl Catalog for MysqlCatalog {
         }
         let rows = session.ask(&plan.load).await.map_err(|e| plan.fault(&e))?;
         let read = |row: &Row| -> Result<Option<_>, DbError> {
-            let on = (1..=self.spec.on.len()).map(|i| value(row, i)).collect::<Result<_, _>>()?;
-            Ok(value::<Option<String>>(row, 0)?.map(|key| (key, on)))
+            let values = (1..row.len()).map(|i| value(row, i)).collect::<Result<_, _>>()?;
+            Ok(value::<Option<String>>(row, 0)?.map(|key| (key, values)))
         };
         let mut found = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -91,21 +129,11 @@ impl Catalog for MysqlCatalog {
     }
 
     async fn find_or_create(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
-        let mut slot = self.open.lock().await;
-        let mut open = match slot.take() {
-            Some(open) if !open.session.is_lost() => open,
-            _ => self.connect().await?,
-        };
-        let mut answers = open.plan.check(rows)?;
-        let good: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
-        for (row, answer) in good.iter().zip(open.find_or_create(rows, &good).await?) {
-            answers[*row] = Some(answer);
-        }
-        *slot = Some(open);
-        let answer = |a: Option<Result<Key>>| {
-            a.unwrap_or_else(|| Err(Fault::bug("a row of a catalog got no answer")))
-        };
-        Ok(answers.into_iter().map(answer).collect())
+        self.make(rows, false).await
+    }
+
+    async fn find_or_create_in_order(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+        self.make(rows, true).await
     }
 }
 
@@ -116,13 +144,14 @@ impl Open {
         &mut self,
         rows: &RecordBatch,
         good: &[usize],
+        in_order: bool,
     ) -> Result<Vec<Result<Key>>> {
         let mut tries = 1;
         let mut one_by_one = false;
         loop {
             self.say("START TRANSACTION").await?;
             let answer = match one_by_one {
-                true => self.one_by_one(rows, good).await,
+                true => self.one_by_one(rows, good, in_order).await,
                 false => self.pass(rows, good).await,
             };
             let fault = match answer {
@@ -141,7 +170,12 @@ impl Open {
         }
     }
 
-    async fn one_by_one(&mut self, rows: &RecordBatch, good: &[usize]) -> Result<Vec<Result<Key>>> {
+    async fn one_by_one(
+        &mut self,
+        rows: &RecordBatch,
+        good: &[usize],
+        in_order: bool,
+    ) -> Result<Vec<Result<Key>>> {
         let mut answers = Vec::with_capacity(good.len());
         for row in good {
             self.say("SAVEPOINT one").await?;
@@ -150,6 +184,9 @@ impl Open {
                 Err(fault) if fault.kind() == Kind::Item => {
                     answers.push(Err(fault));
                     self.say("ROLLBACK TO SAVEPOINT one").await?;
+                    if in_order {
+                        break;
+                    }
                 }
                 Err(fault) => return Err(fault),
             }
@@ -213,6 +250,7 @@ struct Plan {
     on: Vec<usize>,
     /// The unique index over them.
     index: String,
+    size: String,
     load: String,
     /// What is looked for among the staged rows, and where.
     key: String,
@@ -225,6 +263,7 @@ impl Plan {
             |name: &String| table.column(name).ok_or_else(|| no_column(&spec.table, table, name));
         let key = column(&spec.key)?;
         let on = spec.on.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let compared = spec.compare.iter().map(column).collect::<Result<Vec<_>>>()?;
         let created = spec.create.iter().map(column).collect::<Result<Vec<_>>>()?;
         let index = check_spec(spec, table, key)?;
         let place = |name: &String| spec.create.iter().position(|c| same_name(c, name));
@@ -235,16 +274,23 @@ impl Plan {
         })?;
         let columns: Vec<Column> = created.into_iter().cloned().collect();
         let shape = Shape { table: &table.sql, columns: &columns, keys: &[], row_alias: false };
-        let texts = std::iter::once(key).chain(on.iter().copied());
+        let texts = std::iter::once(key).chain(on.iter().copied()).chain(compared);
         let texts = texts.map(|c| Ok(format!("CAST({} AS CHAR)", quoted(&c.name)?)));
-        let texts = texts.collect::<Result<Vec<_>>>()?.join(", ");
+        let texts = texts.collect::<Result<Vec<_>>>()?;
+        let length = |text: &String| format!("COALESCE(LENGTH({text}), 0)");
+        let lengths: Vec<String> = texts[1..].iter().map(length).collect();
         let equal = |(i, c): (&usize, &&Column)| Ok(format!("t.{} = s.c{i}", quoted(&c.name)?));
         let equal = positions.iter().zip(&on).map(equal).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             key_is_integer: key.family == Family::Int,
             on: positions,
             index,
-            load: format!("SELECT {texts} FROM {}", table.sql),
+            size: format!(
+                "SELECT COUNT(*), CAST(COALESCE(SUM({}), 0) AS UNSIGNED) FROM {}",
+                lengths.join(" + "),
+                table.sql
+            ),
+            load: format!("SELECT {} FROM {}", texts.join(", "), table.sql),
             key: format!("CAST(t.{} AS CHAR)", quoted(&key.name)?),
             joined: format!("STRAIGHT_JOIN {} AS t ON {}", table.sql, equal.join(" AND ")),
             insert: Insert {
@@ -310,6 +356,9 @@ impl Plan {
 /// What makes creation possible, and idempotent; gives the unique index.
 fn check_spec(spec: &CatalogSpec, table: &Table, key: &Column) -> Result<String> {
     let CatalogSpec { table: name, on, create, .. } = spec;
+    if on.is_empty() && create.is_empty() {
+        return Ok(String::new()); // All rows are looked through.
+    }
     let Some(unique) = table.unique_over(on) else {
         let on = on.join(", ");
         return Err(Fault::config(format!("{name} has no unique constraint over {on}"))

@@ -25,7 +25,7 @@ pub(super) struct RowOrigins {
 }
 
 impl Origins for RowOrigins {
-    fn source(&self) -> &str {
+    fn source(&self, _: u64) -> &str {
         &self.table
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, CellColumn, Fault, Key, Kind, Result};
+use kiln_core::{Catalog, CatalogSize, CatalogSpec, CellColumn, Fault, Key, Kind, Result};
 use tokio::sync::Mutex;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
@@ -58,36 +58,26 @@ impl PostgresCatalog {
         let plan = Plan::new(&client, &self.spec).await?;
         Ok(Open { server: Arc::clone(&self.server), client, plan })
     }
-}
 
-#[async_trait]
-impl Catalog for PostgresCatalog {
-    async fn key_is_integer(&self) -> Result<bool> {
-        Ok(self.rehearse().await?.plan.key_is_integer)
-    }
-
-    async fn load(&self) -> Result<Vec<(Key, Vec<Option<String>>)>> {
-        let Open { client, plan, .. } = self.rehearse().await?;
-        let rows = client.query_typed(&plan.load, &[]).await.map_err(|e| plan.fault(&e))?;
-        rows.iter()
-            .filter_map(|row| row.get::<_, Option<String>>(0).map(|key| (key, row)))
-            .map(|(key, row)| {
-                let on = (1..=self.spec.on.len()).map(|i| row.get(i)).collect();
-                Ok((plan.key(key)?, on))
-            })
-            .collect()
-    }
-
-    async fn find_or_create(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+    /// All rows; in order, up to the first that is refused.
+    async fn make(&self, rows: &RecordBatch, in_order: bool) -> Result<Vec<Result<Key>>> {
         let mut slot = self.open.lock().await;
         let open = match slot.take() {
             Some(open) if !open.client.is_closed() => open,
             _ => self.connect().await?,
         };
         let mut answers = open.plan.check(rows)?;
+        if in_order {
+            let last = answers.iter().position(Option::is_some);
+            answers.truncate(last.map_or(answers.len(), |last| last + 1));
+        }
         let good: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
         let values = texts(rows)?;
-        for (row, answer) in good.iter().zip(open.find_or_create(&values, &good).await?) {
+        let made = open.find_or_create(&values, &good, in_order).await?;
+        if in_order && made.len() < good.len() {
+            answers.truncate(made.len());
+        }
+        for (row, answer) in good.iter().zip(made) {
             answers[*row] = Some(answer);
         }
         *slot = Some(open);
@@ -98,15 +88,54 @@ impl Catalog for PostgresCatalog {
     }
 }
 
+#[async_trait]
+impl Catalog for PostgresCatalog {
+    async fn key_is_integer(&self) -> Result<bool> {
+        Ok(self.rehearse().await?.plan.key_is_integer)
+    }
+
+    async fn size(&self) -> Result<CatalogSize> {
+        let Open { client, plan, .. } = self.rehearse().await?;
+        let rows = client.query_typed(&plan.size, &[]).await.map_err(|e| plan.fault(&e))?;
+        let number = |i| rows.first().map_or(0, |row| row.get::<_, i64>(i).unsigned_abs());
+        Ok(CatalogSize { rows: number(0), bytes: number(1) })
+    }
+
+    async fn load(&self) -> Result<Vec<(Key, Vec<Option<String>>)>> {
+        let Open { client, plan, .. } = self.rehearse().await?;
+        let rows = client.query_typed(&plan.load, &[]).await.map_err(|e| plan.fault(&e))?;
+        rows.iter()
+            .filter_map(|row| row.get::<_, Option<String>>(0).map(|key| (key, row)))
+            .map(|(key, row)| {
+                let values = (1..row.len()).map(|i| row.get(i)).collect();
+                Ok((plan.key(key)?, values))
+            })
+            .collect()
+    }
+
+    async fn find_or_create(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+        self.make(rows, false).await
+    }
+
+    async fn find_or_create_in_order(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+        self.make(rows, true).await
+    }
+}
+
 impl Open {
     /// All rows in one transaction; if one of them is refused, each behind a
     /// savepoint of its own.
-    async fn find_or_create(&self, values: &Values, rows: &[usize]) -> Result<Vec<Result<Key>>> {
+    async fn find_or_create(
+        &self,
+        values: &Values,
+        rows: &[usize],
+        in_order: bool,
+    ) -> Result<Vec<Result<Key>>> {
         let mut tries = 1;
         loop {
             match self.all_at_once(values, rows).await {
                 Err(fault) if fault.kind() == Kind::Item => {
-                    return self.one_by_one(values, rows).await;
+                    return self.one_by_one(values, rows, in_order).await;
                 }
                 // Two that create the same rows in different order may meet.
                 Err(fault) if fault.kind() == Kind::Busy && tries < TRIES => tries += 1,
@@ -129,7 +158,12 @@ impl Open {
         }
     }
 
-    async fn one_by_one(&self, values: &Values, rows: &[usize]) -> Result<Vec<Result<Key>>> {
+    async fn one_by_one(
+        &self,
+        values: &Values,
+        rows: &[usize],
+        in_order: bool,
+    ) -> Result<Vec<Result<Key>>> {
         self.say(self.server.begin()).await?;
         let mut answers = Vec::with_capacity(rows.len());
         for row in rows {
@@ -142,6 +176,9 @@ impl Open {
                 Err(fault) if fault.kind() == Kind::Item => {
                     answers.push(Err(fault));
                     self.say("ROLLBACK TO one; RELEASE one").await?;
+                    if in_order {
+                        break;
+                    }
                 }
                 Err(fault) => {
                     self.say("ROLLBACK").await?;
@@ -205,6 +242,7 @@ struct Plan {
     columns: Vec<Column>,
     /// Where the columns `on` are among them.
     on: Vec<usize>,
+    size: String,
     load: String,
     find: String,
     create: String,
@@ -217,6 +255,8 @@ impl Plan {
             |name: &String| table.column(name).ok_or_else(|| no_column(&spec.table, &table, name));
         let key = column(&spec.key)?;
         let on = spec.on.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let compared = spec.compare.iter().map(column).collect::<Result<Vec<_>>>()?;
+        let loaded: Vec<&Column> = on.iter().copied().chain(compared).collect();
         let columns = spec.create.iter().map(column).collect::<Result<Vec<_>>>()?;
         check_spec(spec, &table, key)?;
         let place = |name: &String| spec.create.iter().position(|c| c == name);
@@ -230,7 +270,8 @@ impl Plan {
             key_is_integer: key.family == Family::Int,
             columns: columns.iter().map(|c| (*c).clone()).collect(),
             on: positions,
-            load: load_sql(&table, key, &on)?,
+            size: size_sql(&table, &loaded)?,
+            load: load_sql(&table, key, &loaded)?,
             find: find_sql(&table, key, &on)?,
             create: create_sql(&table, &columns, &on)?,
         })
@@ -275,6 +316,9 @@ impl Plan {
 /// What makes finding certain, and creation possible and idempotent.
 fn check_spec(spec: &CatalogSpec, table: &Table, key: &Column) -> Result<()> {
     let CatalogSpec { table: name, on, create, .. } = spec;
+    if on.is_empty() && create.is_empty() {
+        return Ok(()); // All rows are looked through.
+    }
     if !table.is_unique(on) {
         let on = on.join(", ");
         return Err(Fault::config(format!("{name} has no unique constraint over {on}"))
@@ -306,8 +350,14 @@ fn check_spec(spec: &CatalogSpec, table: &Table, key: &Column) -> Result<()> {
     Ok(())
 }
 
-fn load_sql(table: &Table, key: &Column, on: &[&Column]) -> Result<String> {
-    let columns = std::iter::once(key).chain(on.iter().copied());
+fn size_sql(table: &Table, columns: &[&Column]) -> Result<String> {
+    let length = |c: &&Column| Ok(format!("coalesce(octet_length({}::text), 0)", quoted(&c.name)?));
+    let lengths = columns.iter().map(length).collect::<Result<Vec<_>>>()?.join(" + ");
+    Ok(format!("SELECT count(*), coalesce(sum({lengths}), 0)::bigint FROM {}", table.sql))
+}
+
+fn load_sql(table: &Table, key: &Column, columns: &[&Column]) -> Result<String> {
+    let columns = std::iter::once(key).chain(columns.iter().copied());
     let texts = columns.map(|c| Ok(format!("{}::text", quoted(&c.name)?)));
     Ok(format!("SELECT {} FROM {}", texts.collect::<Result<Vec<_>>>()?.join(", "), table.sql))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use kiln_core::{Catalog, CatalogSpec, CellColumn, Fault, Key, Kind, Result};
+use kiln_core::{Catalog, CatalogSize, CatalogSpec, CellColumn, Fault, Key, Kind, Result};
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection};
 
@@ -44,6 +44,13 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
+    async fn size(&self) -> Result<CatalogSize> {
+        let spec = Arc::clone(&self.spec);
+        self.worker
+            .run(move |session| session.look_ahead(|connection| size(connection, &spec)))
+            .await
+    }
+
     async fn load(&self) -> Result<Vec<(Key, Vec<Option<String>>)>> {
         let spec = Arc::clone(&self.spec);
         self.worker
@@ -53,21 +60,30 @@ impl Catalog for SqliteCatalog {
 
     async fn find_or_create(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
         let (spec, rows) = (Arc::clone(&self.spec), rows.clone());
-        self.worker.run(move |session| find_or_create(session, &spec, &rows)).await
+        self.worker.run(move |session| find_or_create(session, &spec, &rows, false)).await
+    }
+
+    async fn find_or_create_in_order(&self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+        let (spec, rows) = (Arc::clone(&self.spec), rows.clone());
+        self.worker.run(move |session| find_or_create(session, &spec, &rows, true)).await
     }
 }
 
 /// Looks whether rows can be found and made.
 fn check(table: &Table, spec: &CatalogSpec) -> Result<()> {
-    for name in spec.on.iter().chain(&spec.create) {
+    for name in spec.on.iter().chain(&spec.compare).chain(&spec.create) {
         let column = table.column(name).ok_or_else(|| table.missing_column(name))?;
-        if column.generated {
+        let is_filled = spec.on.contains(name) || spec.create.contains(name);
+        if column.generated && is_filled {
             return Err(Fault::config(format!(
                 "{}.{name} is computed by the database",
                 table.name
             ))
             .with_column(name));
         }
+    }
+    if spec.on.is_empty() && spec.create.is_empty() {
+        return Ok(()); // All rows are looked through.
     }
     if !table.is_unique(spec.on.iter().map(String::as_str)) {
         return Err(table.not_unique(&spec.on));
@@ -102,12 +118,29 @@ fn key_is_integer(table: &Table, spec: &CatalogSpec) -> Result<bool> {
     Ok(key.takes == Takes::Integer)
 }
 
+fn size(connection: &Connection, spec: &CatalogSpec) -> Result<CatalogSize> {
+    let table = Table::find(connection, &spec.table)?;
+    let length = |c: &String| Ok(format!("coalesce(length(CAST({} AS BLOB)), 0)", quoted(c)?));
+    let lengths = spec.on.iter().chain(&spec.compare).map(length).collect::<Result<Vec<_>>>()?;
+    let sql = format!(
+        "SELECT count(*), coalesce(sum({}), 0) FROM {}",
+        lengths.join(" + "),
+        quoted_table(&spec.table)?
+    );
+    let size = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let (rows, bytes) =
+        connection.query_row(&sql, [], size).map_err(at(format!("table {}", table.name)))?;
+    Ok(CatalogSize { rows: rows.unsigned_abs(), bytes: bytes.unsigned_abs() })
+}
+
 fn load(connection: &Connection, spec: &CatalogSpec) -> Result<Vec<(Key, Vec<Option<String>>)>> {
     let table = Table::find(connection, &spec.table)?;
     let is_integer = key_is_integer(&table, spec)?;
     let (from, key) = (quoted_table(&spec.table)?, quoted(&spec.key)?);
-    let on = quoted_list(spec.on.iter().map(String::as_str))?;
-    let sql = format!("SELECT {key}, {on} FROM {from} WHERE {key} IS NOT NULL");
+    let values = spec.on.len() + spec.compare.len();
+    let columns = [&spec.key].into_iter().chain(&spec.on).chain(&spec.compare);
+    let columns = quoted_list(columns.map(String::as_str))?;
+    let sql = format!("SELECT {columns} FROM {from} WHERE {key} IS NOT NULL");
     let place = || format!("table {}", table.name);
     let mut statement = connection.prepare(&sql).map_err(at(place()))?;
     let mut rows = statement.query([]).map_err(at(place()))?;
@@ -115,7 +148,7 @@ fn load(connection: &Connection, spec: &CatalogSpec) -> Result<Vec<(Key, Vec<Opt
     while let Some(row) = rows.next().map_err(at(place()))? {
         let cell = |index| row.get_ref(index).map_err(at(place()));
         let key = read_key(cell(0)?, is_integer, &table.name)?;
-        let values = (1..=spec.on.len()).map(|i| Ok(text(cell(i)?))).collect::<Result<_>>()?;
+        let values = (1..=values).map(|i| Ok(text(cell(i)?))).collect::<Result<_>>()?;
         loaded.push((key, values));
     }
     Ok(loaded)
@@ -146,16 +179,23 @@ fn find_or_create(
     session: &mut Session,
     spec: &CatalogSpec,
     rows: &RecordBatch,
+    in_order: bool,
 ) -> Result<Vec<Result<Key>>> {
     let created = session.transact(|transaction| {
         let statements = Statements::new(transaction, spec, rows)?;
-        statements.find_or_create(rows)
+        statements.find_or_create(rows, in_order)
     });
     match created {
         // A deferred constraint speaks at COMMIT, and does not say of which row.
         Err(fault) if fault.kind() == Kind::Item && rows.num_rows() > 1 => {
-            let one = |row| find_or_create(session, spec, &rows.slice(row, 1));
-            Ok((0..rows.num_rows()).map(one).collect::<Result<Vec<_>>>()?.concat())
+            let mut keys = Vec::with_capacity(rows.num_rows());
+            for row in 0..rows.num_rows() {
+                keys.extend(find_or_create(session, spec, &rows.slice(row, 1), in_order)?);
+                if in_order && keys.last().is_some_and(Result::is_err) {
+                    break;
+                }
+            }
+            Ok(keys)
         }
         Err(fault) if fault.kind() == Kind::Item => Ok(vec![Err(fault)]),
         other => other,
@@ -193,7 +233,8 @@ impl<'a> Statements<'a> {
         Ok(Self { table, targets, on, is_integer, create, find })
     }
 
-    fn find_or_create(mut self, rows: &RecordBatch) -> Result<Vec<Result<Key>>> {
+    /// All rows; in order, up to the first that is refused.
+    fn find_or_create(mut self, rows: &RecordBatch, in_order: bool) -> Result<Vec<Result<Key>>> {
         let columns = CellColumn::of(rows)?;
         let on: Vec<CellColumn<'_>> = self.on.iter().map(|i| columns[*i]).collect();
         let mut keys = Vec::with_capacity(rows.num_rows());
@@ -201,6 +242,9 @@ impl<'a> Statements<'a> {
             match self.one(&columns, &on, row) {
                 Err(fault) if fault.kind() != Kind::Item => return Err(fault),
                 key => keys.push(key),
+            }
+            if in_order && keys.last().is_some_and(Result::is_err) {
+                break;
             }
         }
         Ok(keys)

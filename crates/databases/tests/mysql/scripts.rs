@@ -21,6 +21,7 @@ fn catalog() -> CatalogSpec {
         table: TableName::parse("items").unwrap(),
         key: "id".into(),
         on: vec!["code".into()],
+        compare: Vec::new(),
         create: vec!["code".into()],
     }
 }

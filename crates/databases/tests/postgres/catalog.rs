@@ -16,6 +16,7 @@ fn spec(table: &str, key: &str, on: &[&str], create: &[&str]) -> CatalogSpec {
         table: TableName::parse(table).unwrap(),
         key: key.into(),
         on: owned(on),
+        compare: Vec::new(),
         create: owned(create),
     }
 }

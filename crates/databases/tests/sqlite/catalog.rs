@@ -18,6 +18,7 @@ fn spec(table: &str, key: &str, on: &[&str], create: &[&str]) -> CatalogSpec {
         table: TableName::parse(table).unwrap(),
         key: key.to_owned(),
         on: names(on),
+        compare: Vec::new(),
         create: names(create),
     }
 }

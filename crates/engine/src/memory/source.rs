@@ -38,7 +38,7 @@ struct RowOrigins {
 }
 
 impl Origins for RowOrigins {
-    fn source(&self) -> &str {
+    fn source(&self, _: u64) -> &str {
         &self.source
     }
 

@@ -1,12 +1,19 @@
 //! A run that ends before its time goes on where it was.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crate::common::{Probe, Sum, Watch, assert_complete, counts, fault, job, numbers, written};
+use crate::common::{
+    Probe, Sum, Watch, assert_complete, counts, fault, job, numbers, options, written,
+};
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
 use kiln::memory::MemoryTarget;
 use kiln::typed;
-use kiln::{ChunkLimits, Event, Fault, Kind, Options, RunState, Status, Stop};
+use kiln::{
+    ChunkLimits, Event, Fault, Items, Kind, Mapped, Mapper, Options, RunState, Source as _, Status,
+    Stop,
+};
 
 /// A mapper that fails as a whole at this item, the first time.
 fn trip_once_at(ordinal: u64) -> Probe {
@@ -36,6 +43,64 @@ async fn fails_at_12_and_goes_on(chunk: usize, first_of_second_try: u64) {
     assert_complete(&report, counts(30, 0, 0));
     assert_eq!(probe.seen(), (first_of_second_try..=30).collect::<Vec<_>>());
     assert_eq!(written(&target), (1..=30).collect::<Vec<_>>());
+}
+
+/// A mapper that changes the world it looks at, and breaks the first time.
+struct Changing {
+    world: Arc<AtomicU64>,
+    /// The world as it was when the run began.
+    began: Option<u64>,
+    /// What it took for that, each time it mapped something.
+    took: Arc<Mutex<Vec<Option<u64>>>>,
+}
+
+#[async_trait]
+impl Mapper for Changing {
+    fn schema(&self) -> SchemaRef {
+        numbers(0).schema()
+    }
+
+    async fn open(&mut self) -> Result<(), Fault> {
+        self.began.get_or_insert(self.world.load(Ordering::SeqCst));
+        Ok(())
+    }
+
+    async fn map(&mut self, items: Items) -> Result<Mapped, Fault> {
+        self.took.lock().unwrap().push(self.began);
+        match self.world.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(Fault::config("the mapper broke")),
+            _ => Ok(Mapped { items, filtered: Vec::new(), failures: Vec::new() }),
+        }
+    }
+
+    fn save(&self) -> Option<Arc<[u8]>> {
+        self.began.map(|began| Arc::from(began.to_string().as_bytes()))
+    }
+
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<(), Fault> {
+        self.began = state.map(|s| std::str::from_utf8(s).unwrap().parse().unwrap());
+        Ok(())
+    }
+}
+
+/// B6: also where the very first chunk did not commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapper_knows_how_the_world_was_when_the_run_began() {
+    for lanes in [1, 3] {
+        let target = MemoryTarget::new();
+        let (world, took) = (Arc::<AtomicU64>::default(), Arc::<Mutex<_>>::default());
+        let start = async || {
+            let mapper =
+                Changing { world: Arc::clone(&world), began: None, took: Arc::clone(&took) };
+            let options = Options { lanes, ..options(10) };
+            job(&target, numbers(30), 10).map(Box::new(mapper)).options(options).run().await
+        };
+        let report = start().await;
+        assert_eq!((report.status, report.chunks), (Status::Failed, 0));
+        let report = start().await;
+        assert_complete(&report, counts(30, 0, 0));
+        assert!(took.lock().unwrap().iter().all(|began| *began == Some(0)), "{took:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,74 +1,44 @@
 //! The start of a file: its byte order mark, its header, its columns.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use kiln_core::{Fault, Kind, Result};
 
-use super::columns::text_of;
-use super::options::{Column, CsvOptions, Header};
+use super::options::{CsvOptions, Header};
 use super::records::{Record, Records};
 use super::scan::Dialect;
+use crate::Column;
+use crate::builder::schema;
 use crate::input::InputFile;
+use crate::text::text_of;
 
-/// What the records of a file are, and where they begin.
+/// What the records of a file are.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// All columns, in order.
     pub(super) columns: Vec<Column>,
-    /// Where the first record begins.
-    pub(super) offset: u64,
-    /// The line on which the first record begins.
-    pub(super) line: u64,
-    schema: SchemaRef,
-}
-
-impl Layout {
-    pub(super) fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
+    pub(super) schema: SchemaRef,
 }
 
 /// Opens a file and goes to its first record.
 pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<(Records, Layout)> {
-    let file = InputFile::open(path)?;
+    let file = InputFile::open(path, options.compression, options.encoding)?;
     let dialect = Dialect::new(options);
-    let mut records = Records::open(file, dialect, options.max_record_bytes, 0, 1)?;
-    skip_byte_order_mark(path, &mut records)?;
-    let start = (records.offset(), records.line());
+    let mut records = Records::open(file, dialect, options.max_record_bytes)?;
+    let start = records.place();
     let names = match &options.header {
         Header::Names(names) => names.clone(),
         Header::Yes => names_of_header(path, &mut records, &dialect)?,
         Header::No => numbered_names(path, &mut records)?,
     };
-    let (offset, line) = match options.header {
-        Header::Yes => (records.offset(), records.line()),
-        Header::No | Header::Names(_) => start,
-    };
     if options.header == Header::No {
-        records.seek(offset, line)?;
+        records.seek(start)?;
     }
     let shown = path.display();
     let columns = describe(names, &options.columns).map_err(|e| e.at(shown))?;
-    let field = |c: &Column| Field::new(&c.name, c.kind.data_type(), true);
-    let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-    Ok((records, Layout { columns, offset, line, schema }))
-}
-
-fn skip_byte_order_mark(path: &Path, records: &mut Records) -> Result<()> {
-    match records.peek()? {
-        [0xef, 0xbb, 0xbf] => records.skip(3),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            return Err(Fault::new(
-                Kind::InputInvalid,
-                format!("{} is UTF-16, and UTF-8 is expected", path.display()),
-            )
-            .with_hint("convert it: iconv -f UTF-16 -t UTF-8"));
-        }
-        _ => {}
-    }
-    Ok(())
+    let schema = schema(&columns);
+    Ok((records, Layout { columns, schema }))
 }
 
 fn names_of_header(path: &Path, records: &mut Records, dialect: &Dialect) -> Result<Vec<String>> {
@@ -79,12 +49,14 @@ fn names_of_header(path: &Path, records: &mut Records, dialect: &Dialect) -> Res
     let unusable = |what: &str| {
         Fault::new(
             Kind::InputInvalid,
-            format!("{shown}:{}: the header is unusable: {what}", header.line),
+            format!("{shown}:{}: the header is unusable: {what}", header.place.line),
         )
     };
     let fields = header.fields.map_err(|p| unusable(&p.to_string()))?;
     let text = text_of(header.raw).map_err(|e| {
-        unusable(e.message()).with_hint("is it another kind of file, or not in UTF-8?")
+        unusable(e.message()).with_hint(
+            "is it another kind of file, or not in UTF-8? Say it: encoding = \"latin-1\"",
+        )
     })?;
     let mut names = Vec::with_capacity(fields.len());
     for (i, field) in fields.iter().enumerate() {

@@ -2,7 +2,8 @@
 
 use kiln_core::{Fault, Result};
 
-use crate::ColumnType;
+use crate::text_source::{check_record_limit, of_text};
+use crate::{Column, Compression, Encoding};
 
 /// How a CSV file is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,11 @@ pub struct CsvOptions {
     /// The columns that are not text, or have a format or NULL texts of their
     /// own.
     pub columns: Vec<Column>,
+    /// How the file is packed; `None`: its first bytes tell.
+    pub compression: Option<Compression>,
+    /// The encoding of its text; `None`, or where a byte order mark tells
+    /// otherwise: what the mark says, else UTF-8.
+    pub encoding: Option<Encoding>,
     /// The name of the source as people know it; the file's name if there is
     /// none.
     pub name: Option<String>,
@@ -48,6 +54,8 @@ impl Default for CsvOptions {
             ragged: Ragged::Reject,
             max_record_bytes: 1 << 20,
             columns: Vec::new(),
+            compression: None,
+            encoding: None,
             name: None,
         }
     }
@@ -77,33 +85,7 @@ pub enum Ragged {
     Pad,
 }
 
-/// What is known of a column beforehand.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Column {
-    /// Its name in the header.
-    pub name: String,
-    /// What its texts are.
-    pub kind: ColumnType,
-    /// How dates and times are written, as for `strftime` (`%d.%m.%Y %H:%M`);
-    /// `None`: ISO 8601. Only for `date`, `time`, `timestamp` and
-    /// `timestamptz`.
-    pub format: Option<String>,
-    /// Unquoted texts that are NULL in this column, beside those of
-    /// [`CsvOptions::nulls`].
-    pub nulls: Vec<String>,
-}
-
-impl Column {
-    /// A column of that type.
-    pub fn new(name: impl Into<String>, kind: ColumnType) -> Self {
-        Self { name: name.into(), kind, format: None, nulls: Vec::new() }
-    }
-}
-
 impl CsvOptions {
-    /// The longest record that may be allowed.
-    const MOST_RECORD_BYTES: usize = 512 << 20;
-
     /// Checks what can be checked without the file.
     pub(crate) fn check(&self) -> Result<()> {
         let mut marks = vec![("delimiter", self.delimiter)];
@@ -124,13 +106,7 @@ impl CsvOptions {
             return Err(Fault::config("an escape without a quote has no effect")
                 .with_hint("leave the escape out, or name the quote"));
         }
-        if !(1..=Self::MOST_RECORD_BYTES).contains(&self.max_record_bytes) {
-            return Err(Fault::config(format!(
-                "a record may be 1 to {} bytes long, not {}",
-                Self::MOST_RECORD_BYTES,
-                self.max_record_bytes
-            )));
-        }
+        check_record_limit(self.max_record_bytes)?;
         if self.header == Header::Names(Vec::new()) {
             return Err(Fault::config("the list of column names is empty"));
         }
@@ -149,6 +125,6 @@ impl CsvOptions {
             self.header == Header::Yes,
             self.trim,
             self.max_record_bytes,
-        )
+        ) + &of_text(self.compression, self.encoding)
     }
 }

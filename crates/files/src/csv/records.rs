@@ -7,22 +7,18 @@
 
 use std::fmt;
 
-use kiln_core::{Fault, Result};
+use kiln_core::{Fault, Progress, Result};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::scan::{Dialect, Field, State, Walk, without_cr};
-use super::window::Window;
 use crate::input::InputFile;
-
-/// What is kept of a line that is too long.
-const KEPT: usize = 16 << 10;
+use crate::text_source::{KEPT, Place};
+use crate::window::Window;
 
 /// A record as it lies in the file.
 pub(super) struct Record<'a> {
-    /// The byte at which it starts.
-    pub(super) offset: u64,
-    /// The line on which it starts, counted from 1.
-    pub(super) line: u64,
+    /// Where it starts.
+    pub(super) place: Place,
     /// Its bytes without its line end; `fields` are places in them.
     pub(super) raw: &'a [u8],
     /// Its fields, or why they can't be told.
@@ -129,23 +125,18 @@ enum Found {
 }
 
 impl Records {
-    /// Records from `offset` on, which is the start of a line.
-    pub(super) fn open(
-        file: InputFile,
-        dialect: Dialect,
-        limit: usize,
-        offset: u64,
-        line: u64,
-    ) -> Result<Self> {
-        let window = Window::open(&file, offset)?;
+    /// The records of a file.
+    pub(super) fn open(file: InputFile, dialect: Dialect, limit: usize) -> Result<Self> {
+        let start = file.start();
+        let window = Window::open(&file, start.byte)?;
         let (fields, kept) = (Vec::new(), Vec::new());
-        Ok(Self { file, dialect, limit, window, line, outlook: None, fields, kept })
+        Ok(Self { file, dialect, limit, window, line: start.line, outlook: None, fields, kept })
     }
 
-    /// Goes to another place.
-    pub(super) fn seek(&mut self, offset: u64, line: u64) -> Result<()> {
-        self.window = Window::open(&self.file, offset)?;
-        self.line = line;
+    /// Goes to another place, which is the start of a line.
+    pub(super) fn seek(&mut self, place: Place) -> Result<()> {
+        self.window = Window::open(&self.file, place.byte)?;
+        self.line = place.line;
         self.outlook = None;
         Ok(())
     }
@@ -155,32 +146,17 @@ impl Records {
     }
 
     /// Where the next record begins, blank lines apart.
-    pub(super) fn offset(&self) -> u64 {
+    pub(super) fn place(&self) -> Place {
+        Place { byte: self.window.offset(), line: self.line }
+    }
+
+    /// How far the file was read.
+    pub(super) fn progress(&self) -> Progress {
+        self.window.progress(&self.file)
+    }
+
+    fn offset(&self) -> u64 {
         self.window.offset()
-    }
-
-    /// The line on which the next record begins, blank lines apart.
-    pub(super) fn line(&self) -> u64 {
-        self.line
-    }
-
-    /// Bytes of the file that were read so far.
-    pub(super) fn stored_bytes(&self) -> u64 {
-        self.window.stored_bytes()
-    }
-
-    /// The first bytes of what is left, at most three, if there are any.
-    pub(super) fn peek(&mut self) -> Result<&[u8]> {
-        while self.window.data().len() < 3 && !self.window.eof() {
-            self.window.fill(&self.file)?;
-        }
-        let data = self.window.data();
-        Ok(&data[..data.len().min(3)])
-    }
-
-    /// Skips bytes that are not part of a record.
-    pub(super) fn skip(&mut self, bytes: usize) {
-        self.window.consume(bytes);
     }
 
     /// The next record, if there is one.
@@ -195,11 +171,11 @@ impl Records {
                 Found::LineTooLong => return self.too_long().map(Some),
             }
         };
-        let (offset, line) = (self.offset(), self.line);
+        let place = self.place();
         self.pass(next);
         let raw = self.window.consumed(next, len);
         let fields = problem.map_or(Ok(self.fields.as_slice()), Err);
-        Ok(Some(Record { offset, line, raw, fields }))
+        Ok(Some(Record { place, raw, fields }))
     }
 
     fn pass(&mut self, bytes: usize) {
@@ -312,25 +288,13 @@ impl Records {
 
     /// Passes a line that does not fit in memory, and keeps its beginning.
     fn too_long(&mut self) -> Result<Record<'_>> {
-        let (offset, line) = (self.offset(), self.line);
+        let place = self.place();
         let data = self.window.data();
         self.kept.clear();
         self.kept.extend_from_slice(&data[..data.len().min(KEPT).min(self.limit)]);
-        loop {
-            let data = self.window.data();
-            if let Some(end) = memchr(b'\n', data) {
-                self.window.consume(end + 1);
-                self.line += 1;
-                break;
-            }
-            self.window.consume(data.len());
-            if self.window.eof() {
-                break;
-            }
-            self.window.fill(&self.file)?;
-        }
+        self.line += u64::from(self.window.skip_line(&self.file)?);
         let problem = Problem::LineTooLong { limit: self.limit };
-        Ok(Record { offset, line, raw: &self.kept, fields: Err(problem) })
+        Ok(Record { place, raw: &self.kept, fields: Err(problem) })
     }
 }
 
@@ -350,9 +314,9 @@ mod tests {
         ] {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), content).unwrap();
-            let file = InputFile::open(file.path()).unwrap();
+            let file = InputFile::open(file.path(), None, None).unwrap();
             let options = CsvOptions { header: Header::No, ..CsvOptions::default() };
-            let mut records = Records::open(file, Dialect::new(&options), limit, 0, 1).unwrap();
+            let mut records = Records::open(file, Dialect::new(&options), limit).unwrap();
             while records.next().unwrap().is_some() {
                 assert!(records.window.capacity() <= 3 * limit, "{}", records.window.capacity());
             }

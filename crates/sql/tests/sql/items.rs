@@ -40,7 +40,7 @@ pub(crate) fn items(lines: &[Line<'_>]) -> Items {
 pub(crate) struct File;
 
 impl Origins for File {
-    fn source(&self) -> &str {
+    fn source(&self, _: u64) -> &str {
         "lines.csv"
     }
     fn line(&self, ordinal: u64) -> Option<u64> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use kiln_core::{Catalog, CatalogSpec, Key, Kind, Result, TableName};
+use kiln_core::{Catalog, CatalogSize, CatalogSpec, Fault, Key, Kind, Result, TableName};
 
 use crate::{Row, TestTarget, notes};
 
@@ -68,6 +68,51 @@ pub async fn without_columns_to_create_rows_are_only_found(target: &Target) {
     let only_found = target.catalog(CatalogSpec { create: Vec::new(), ..notes::goods() });
     only_found.key_is_integer().await.expect("what its key is");
     assert_eq!(loaded(&*only_found).await, [("a".to_owned(), made[0].clone())]);
+}
+
+/// Columns to compare rows by are loaded behind those that rows are found by;
+/// where none is created, they are enough.
+pub async fn what_is_compared_is_loaded(target: &Target) {
+    let made = all(keys(&*target.catalog(notes::goods()), &[("a", Some("apple"))]).await);
+    let compare = vec!["name".to_owned()];
+    let spec = CatalogSpec { compare: compare.clone(), ..notes::goods() };
+    let both = vec![Some("a".to_owned()), Some("apple".to_owned())];
+    assert_eq!(target.catalog(spec).load().await.unwrap(), [(made[0].clone(), both)]);
+    let spec = CatalogSpec { on: Vec::new(), compare, create: Vec::new(), ..notes::goods() };
+    let catalog = target.catalog(spec);
+    catalog.key_is_integer().await.expect("what its key is");
+    let name = vec![Some("apple".to_owned())];
+    assert_eq!(catalog.load().await.unwrap(), [(made[0].clone(), name)]);
+}
+
+/// How large it is, is known before it is loaded.
+pub async fn its_size_is_known(target: &Target) {
+    let catalog = target.catalog(notes::goods());
+    assert_eq!(catalog.size().await.unwrap(), CatalogSize::default());
+    keys(&*catalog, &[("a", Some("apple")), ("é", Some("bolt"))]).await;
+    let spec = CatalogSpec { compare: vec!["name".to_owned()], ..notes::goods() };
+    let size = target.catalog(spec).size().await.unwrap();
+    assert_eq!(size, CatalogSize { rows: 2, bytes: 1 + 5 + 2 + 4 });
+}
+
+/// In order, nothing is created behind a row that is refused.
+pub async fn in_order_a_refused_row_is_the_last(target: &Target) {
+    let catalog = target.catalog(notes::goods());
+    for bad in 0..4 {
+        let codes: Vec<String> = (0..4).map(|i| format!("{bad}{i}")).collect();
+        let name = |i| (i != bad).then_some("name");
+        let goods: Vec<(&str, Option<&str>)> =
+            codes.iter().enumerate().map(|(i, code)| (code.as_str(), name(i))).collect();
+        let keys = catalog.find_or_create_in_order(&rows(&goods)).await.expect("keys");
+        assert_eq!(keys.len(), bad + 1);
+        assert!(keys[..bad].iter().all(Result::is_ok));
+        assert_eq!(keys[bad].as_ref().map_err(Fault::kind), Err(Kind::Item));
+    }
+    assert_eq!(stored(target).await.len(), 1 + 2 + 3);
+    let good = [("a", Some("apple")), ("b", Some("bolt")), ("a", Some("again"))];
+    let made = all(catalog.find_or_create_in_order(&rows(&good)).await.expect("keys"));
+    assert_eq!(made[0], made[2]);
+    assert_eq!(made, all(keys(&*catalog, &good).await));
 }
 
 /// A second call gives the same keys, and so does another process.

@@ -75,6 +75,7 @@ macro_rules! sink_suite {
             a_new_lane_is_at_the_start
             a_unit_commits_with_its_mark_counts_and_dead_letters
             a_unit_without_rows_moves_the_mark
+            a_state_alone_is_kept
             units_follow_each_other
             dead_letters_come_back_as_they_were
             dead_letters_are_read_page_by_page
@@ -179,6 +180,9 @@ macro_rules! catalog_suite {
             an_empty_catalog_has_no_rows
             what_is_created_is_found_again
             without_columns_to_create_rows_are_only_found
+            what_is_compared_is_loaded
+            its_size_is_known
+            in_order_a_refused_row_is_the_last
             a_row_that_is_there_stays_as_it_is
             the_same_row_twice_is_one
             a_refused_row_is_alone

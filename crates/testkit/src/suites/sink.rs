@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Counts, DeadLetter, Fault, Kind, Lane, LaneKey, Mark, Refusal, RunId, Settled, Span, Unit,
-    Write,
+    Checkpoint, Counts, DeadLetter, Fault, Kind, Lane, LaneKey, Mark, Refusal, RunId, Settled,
+    Span, Unit, Write,
 };
 
 use super::ledger::begin;
@@ -121,6 +121,18 @@ pub async fn a_unit_without_rows_moves_the_mark(target: &Target) {
     assert_eq!(counts, Counts { read: 2, filtered: 1, failed: 1, ..Counts::default() });
     assert_eq!(mark(target, &run).await.done, 2);
     assert_notes(target, []).await;
+}
+
+/// A state can be committed before any item is read.
+pub async fn a_state_alone_is_kept(target: &Target) {
+    let (run, mut lane) = lane(target).await;
+    let state = Some(Arc::from(b"begin".as_slice()));
+    let end = Checkpoint { state, ..Checkpoint::default() };
+    let unit = Unit { end: end.clone(), ..note_unit(0, &[]) };
+    assert_eq!(commit(&mut lane, &unit).await, Counts::default());
+    assert_eq!(mark(target, &run).await, Mark { done: 0, checkpoint: end, ..Mark::default() });
+    commit(&mut lane, &note_unit(0, &MIXED)).await;
+    assert_eq!(mark(target, &run).await.done, 5);
 }
 
 /// Counts add up over units.

@@ -146,11 +146,9 @@ pub async fn progress_never_falls_and_comes_to_the_end(make: &Make) {
 /// An ordinal of another chunk has no line, and no record.
 pub async fn origins_know_their_own_items_only(make: &Make) {
     let mut source = make();
-    let name = source.name().to_owned();
     let chunks = read(&mut *source, 4).await;
     let second = &chunks[1];
     let origins = &second.items.origins;
-    assert_eq!(origins.source(), name);
     for ordinal in [0, second.start.ordinal, second.end.ordinal + 1, u64::MAX] {
         assert_eq!(origins.line(ordinal), None, "{ordinal}");
         assert_eq!(origins.origin(ordinal).raw, "", "{ordinal}");
@@ -158,6 +156,8 @@ pub async fn origins_know_their_own_items_only(make: &Make) {
     for ordinal in second.start.ordinal + 1..=second.end.ordinal {
         let origin = origins.origin(ordinal);
         assert_eq!(origin.line, origins.line(ordinal));
+        assert_eq!(origin.source, origins.source(ordinal));
+        assert!(!origin.source.is_empty(), "{ordinal} comes from nowhere");
         assert!(!origin.raw.is_empty(), "{ordinal} has no record");
     }
 }

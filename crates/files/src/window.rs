@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use kiln_core::Result;
+use kiln_core::{Progress, Result};
+use memchr::memchr;
 
 use crate::input::{Input, InputFile};
 
@@ -12,7 +13,7 @@ const READ: usize = 256 << 10;
 /// A stretch of the content that slides over it: [`fill`](Window::fill) adds
 /// bytes at its end, [`consume`](Window::consume) takes them from its start.
 /// Consumed bytes stay readable until the next fill.
-pub(super) struct Window {
+pub(crate) struct Window {
     input: Input,
     buffer: Vec<u8>,
     start: usize,
@@ -24,45 +25,46 @@ pub(super) struct Window {
 
 impl Window {
     /// An empty window at `offset`.
-    pub(super) fn open(file: &InputFile, offset: u64) -> Result<Self> {
+    pub(crate) fn open(file: &InputFile, offset: u64) -> Result<Self> {
         let input = file.content_from(offset)?;
         Ok(Self { input, buffer: Vec::new(), start: 0, end: 0, base: offset, eof: false })
     }
 
     /// Where it begins in the content.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.base + self.start as u64
     }
 
-    /// Bytes of the file that were read so far.
-    pub(super) fn stored_bytes(&self) -> u64 {
-        self.input.stored_bytes()
+    /// How far the file was read, in bytes of the file.
+    pub(crate) fn progress(&self, file: &InputFile) -> Progress {
+        let done = if file.is_plain() { self.offset() } else { self.input.stored_bytes() };
+        Progress { done, total: Some(file.size) }
     }
 
     /// Its bytes.
-    pub(super) fn data(&self) -> &[u8] {
+    pub(crate) fn data(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// Whether nothing comes after it.
-    pub(super) fn eof(&self) -> bool {
+    pub(crate) fn eof(&self) -> bool {
         self.eof
     }
 
     /// Moves its start forward.
-    pub(super) fn consume(&mut self, bytes: usize) {
+    pub(crate) fn consume(&mut self, bytes: usize) {
         self.start = (self.start + bytes).min(self.end);
     }
 
     /// The `len` bytes that were consumed `back` bytes ago.
-    pub(super) fn consumed(&self, back: usize, len: usize) -> &[u8] {
+    pub(crate) fn consumed(&self, back: usize, len: usize) -> &[u8] {
         let from = self.start - back;
         &self.buffer[from..from + len]
     }
 
     /// Reads as much as it holds again, so that looking for something in it
     /// over and over costs no more than twice looking once.
-    pub(super) fn fill(&mut self, file: &InputFile) -> Result<()> {
+    pub(crate) fn fill(&mut self, file: &InputFile) -> Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.base += self.start as u64;
         self.end -= self.start;
@@ -82,9 +84,25 @@ impl Window {
         Ok(())
     }
 
+    /// Passes the rest of a line that does not fit in memory, and its line end.
+    /// False: the content ends before the line does.
+    pub(crate) fn skip_line(&mut self, file: &InputFile) -> Result<bool> {
+        loop {
+            if let Some(end) = memchr(b'\n', self.data()) {
+                self.consume(end + 1);
+                return Ok(true);
+            }
+            self.consume(self.data().len());
+            if self.eof {
+                return Ok(false);
+            }
+            self.fill(file)?;
+        }
+    }
+
     /// Bytes of memory it takes.
     #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.buffer.capacity()
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kiln_core::{CellColumn, Chunk, ChunkLimits, Fault, Position, Source};
-use kiln_files::{CsvOptions, CsvSource};
+use kiln_files::{CsvOptions, CsvSource, FixedOptions, FixedSource, JsonOptions, JsonSource};
 use tempfile::TempDir;
 
 #[allow(unreachable_pub, reason = "it is public where it lives")]
@@ -40,6 +40,14 @@ impl Input {
         Self { _folder: folder, path }
     }
 
+    pub(crate) fn json(&self, options: &JsonOptions) -> JsonSource {
+        JsonSource::open(&self.path, options).unwrap()
+    }
+
+    pub(crate) fn fixed(&self, options: &FixedOptions) -> FixedSource {
+        FixedSource::open(&self.path, options).unwrap()
+    }
+
     pub(crate) fn open(&self, options: &CsvOptions) -> CsvSource {
         CsvSource::open(&self.path, options).unwrap()
     }
@@ -68,12 +76,12 @@ pub(crate) fn items(items: usize) -> ChunkLimits {
     ChunkLimits { items, ..ChunkLimits::default() }
 }
 
-pub(crate) fn next(source: &mut CsvSource, limits: &ChunkLimits) -> Option<Chunk> {
+pub(crate) fn next(source: &mut (impl Source + ?Sized), limits: &ChunkLimits) -> Option<Chunk> {
     block_on(source.next(limits)).unwrap()
 }
 
 /// All that is left, in chunks of the default size.
-pub(crate) fn read_all(source: &mut CsvSource) -> Vec<Read> {
+pub(crate) fn read_all(source: &mut (impl Source + ?Sized)) -> Vec<Read> {
     let mut all = Vec::new();
     while let Some(chunk) = next(source, &ChunkLimits::default()) {
         all.extend(records(&chunk));
@@ -111,7 +119,7 @@ pub(crate) fn records(chunk: &Chunk) -> Vec<Read> {
     all.into_iter().map(place).collect()
 }
 
-pub(crate) fn seek(source: &mut CsvSource, position: &Position) -> Result<(), Fault> {
+pub(crate) fn seek(source: &mut (impl Source + ?Sized), position: &Position) -> Result<(), Fault> {
     block_on(source.seek(position))
 }
 

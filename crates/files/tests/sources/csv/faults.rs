@@ -68,13 +68,11 @@ fn a_header_that_is_none() {
         (b"\na\0,b\n", "input.csv:2: the header is unusable: a NUL"),
         (b"caf\xe9\n", "no UTF-8"),
         (b"a,b\r1,2\r3,4\r", "CR alone"),
-        (b"\xff\xfea\0,\0b\0", "is UTF-16"),
-        (b"\xfe\xff\0a\0,", "is UTF-16"),
+        (b"\xff\xfea\0\x00\xd8\n\0", "no UTF-8"),
     ] {
         let fault = Input::new(content).fault(&CsvOptions::default());
         assert_eq!(fault.kind(), Kind::InputInvalid);
         assert!(fault.message().contains(part), "{fault}");
-        assert!(!part.contains("UTF-16") || fault.hint().unwrap().contains("iconv"));
     }
 }
 

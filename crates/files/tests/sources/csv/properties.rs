@@ -56,16 +56,16 @@ proptest! {
     fn well_formed_csv_is_read_as_the_csv_crate_wrote_it(
         table in table(),
         style in prop_oneof![
-            Just(csv::QuoteStyle::Always),
-            Just(csv::QuoteStyle::Necessary),
-            Just(csv::QuoteStyle::NonNumeric),
+            Just(::csv::QuoteStyle::Always),
+            Just(::csv::QuoteStyle::Necessary),
+            Just(::csv::QuoteStyle::NonNumeric),
         ],
         crlf: bool,
         doubled: bool,
         delimiter in prop_oneof![Just(b','), Just(b'\t'), Just(b';')],
     ) {
-        let terminator = if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') };
-        let mut writer = csv::WriterBuilder::new()
+        let terminator = if crlf { ::csv::Terminator::CRLF } else { ::csv::Terminator::Any(b'\n') };
+        let mut writer = ::csv::WriterBuilder::new()
             .quote_style(style)
             .terminator(terminator)
             .double_quote(doubled)
@@ -84,7 +84,7 @@ proptest! {
             escape: (!doubled).then_some(b'\\'),
             ..CsvOptions::default()
         };
-        let mut reader = csv::ReaderBuilder::new()
+        let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
             .delimiter(delimiter)
             .double_quote(doubled)

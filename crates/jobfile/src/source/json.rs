@@ -1,0 +1,98 @@
+//! JSON, as the job file describes it.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use kiln_core::{Fault, Source};
+use kiln_files::{
+    Column, ColumnType, JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource, Missing,
+    OpenFile,
+};
+
+use super::columns::{self, Written};
+use super::{keys, text};
+use crate::jobfile::JobFile;
+use crate::nearest::suggestion;
+use crate::problem::Problem;
+use crate::shapes::Texts;
+use crate::spec::SourceSpec;
+
+/// The type of a column that tells whether there is a value.
+const EXISTS: &str = "exists";
+
+/// An object a line.
+pub(super) fn lines(job: &JobFile, source: &SourceSpec) -> Result<Box<OpenFile>, Problem> {
+    opener(job, source, JsonRecords::Lines)
+}
+
+/// The elements of an array.
+pub(super) fn elements(job: &JobFile, source: &SourceSpec) -> Result<Box<OpenFile>, Problem> {
+    opener(job, source, JsonRecords::Elements)
+}
+
+/// The first file that is opened tells the columns of all.
+fn opener(
+    job: &JobFile,
+    source: &SourceSpec,
+    records: JsonRecords,
+) -> Result<Box<OpenFile>, Problem> {
+    let options = options(job, source, records)?;
+    let complete: OnceLock<JsonOptions> = OnceLock::new();
+    Ok(Box::new(move |path: &Path, name: &str| -> kiln_core::Result<Box<dyn Source>> {
+        let options = complete.get().unwrap_or(&options);
+        let named = JsonOptions { name: Some(name.to_owned()), ..options.clone() };
+        let source = JsonSource::open(path, &named)?;
+        complete.get_or_init(|| options.with_columns_of(&source.schema()));
+        Ok(Box::new(source))
+    }))
+}
+
+fn options(
+    job: &JobFile,
+    source: &SourceSpec,
+    records: JsonRecords,
+) -> Result<JsonOptions, Problem> {
+    keys::refuse_of_columns(job, source, &["path", "missing"])?;
+    let defaults = JsonOptions::default();
+    let columns = columns::of(source).map(|c| column(job, &c)).collect::<Result<Vec<_>, _>>();
+    Ok(JsonOptions {
+        records,
+        columns: columns?,
+        nulls: source.null.clone(),
+        max_record_bytes: text::record_limit(job, source, defaults.max_record_bytes)?,
+        compression: text::compression(job, source)?,
+        encoding: text::encoding(job, source)?,
+        ..defaults
+    })
+}
+
+fn column(job: &JobFile, written: &Written<'_>) -> Result<JsonColumn, Problem> {
+    let name = written.name.get_ref();
+    let wrong = |fault| job.problem(written.span(), fault);
+    let path = match written.more().and_then(|more| more.path.as_ref()) {
+        None => JsonPath::parse(name).map_err(wrong)?,
+        Some(Texts::One(path)) => JsonPath::parse(path).map_err(wrong)?,
+        Some(Texts::Many(keys)) => JsonPath::keys(keys.iter().map(|k| k.get_ref().as_str())),
+    };
+    let missing = missing(job, written)?;
+    let column = if missing == Missing::Tell {
+        Column::new(name, ColumnType::Bool)
+    } else {
+        written.column(job)?
+    };
+    Ok(JsonColumn { column, path, missing })
+}
+
+fn missing(job: &JobFile, written: &Written<'_>) -> Result<Missing, Problem> {
+    let word = written.more().and_then(|more| more.missing.as_ref());
+    let fault = match (word.map(|w| w.get_ref().as_str()), written.kind() == EXISTS) {
+        (None, true) => return Ok(Missing::Tell),
+        (None | Some("null"), false) => return Ok(Missing::Null),
+        (Some("reject"), false) => return Ok(Missing::Reject),
+        (Some(_), true) => Fault::config("a column that tells what is missing misses nothing")
+            .with_hint("leave `missing` out"),
+        (Some(other), false) => Fault::config(format!("{other:?} does not say what to do"))
+            .with_hint(suggestion("missing is one of", other, &["null", "reject"])),
+    };
+    Err(job.problem(word.map_or(written.span(), |w| w.span()), fault))
+}
