@@ -284,8 +284,9 @@ fn read(
     Ok(found)
 }
 
-/// The function that tries items; it stays with the session. A plan of its own for each group would hold a
-/// copy of all values for each place where one is used.
+/// The function that tries items; it stays with the session. A plan of its own
+/// for each group would hold a copy of all values for each place where one is
+/// used.
 fn function(writers: &[Writer]) -> Result<String> {
     let mut parameters = vec!["kiln_group int".to_owned()];
     let mut records = String::new();

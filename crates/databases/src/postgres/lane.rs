@@ -488,7 +488,11 @@ impl Lane for PostgresLane {
         match named {
             // Whoever sends a part next is told that the session is over.
             Err(Failure::Over(_)) => Ok(None),
+            // What was written to find out must not commit with what comes next.
             Err(Failure::Refused(Refusal { fault, .. })) => {
+                if roll_back(&mut connection).await.is_err() {
+                    return Ok(None);
+                }
                 self.connection = Some(connection);
                 if fault.is_transient() { Ok(None) } else { Err(fault) }
             }
