@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use kiln_core::{Result, TableName};
 
 use super::fault::{fault, is_denied};
+use super::order::quoted_text;
 use super::script::{script_fault, statements, words};
 use super::session::{Session, value};
 use super::statement::quoted;
@@ -39,12 +40,14 @@ impl Rehearsal {
         };
         let databases = session.ask("SHOW DATABASES").await.and_then(names);
         let databases = databases.map_err(|e| fault(&e))?;
+        drop_left_behind(session, &databases).await?;
         if let Some(why) = reaches_out(script, &databases) {
             return Ok(omitted(why));
         }
         let tables = session.ask("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'").await;
         let tables = tables.and_then(names).map_err(|e| fault(&e))?;
         let scratch = Scratch::new(session);
+        scratch.hold(session).await?;
         match session.run(&format!("CREATE DATABASE {}", scratch.sql)).await {
             Err(error) if is_denied(&error) => {
                 return Ok(omitted(
@@ -76,6 +79,24 @@ impl Rehearsal {
     }
 }
 
+/// Drops what rehearsals that were broken off left on the server: whoever is at
+/// one holds the lock of its database's name, which ends with the session.
+async fn drop_left_behind(session: &mut Session, databases: &[String]) -> Result<()> {
+    for name in databases.iter().filter(|name| name.starts_with(Scratch::PREFIX)) {
+        let free = format!("SELECT IS_FREE_LOCK({})", quoted_text(name));
+        let rows = session.ask(&free).await.map_err(|e| fault(&e))?;
+        let free = rows.first().map(|row| value::<Option<i64>>(row, 0)).transpose();
+        if free.map_err(|e| fault(&e))?.flatten() == Some(1) {
+            let sql = format!("DROP DATABASE IF EXISTS {}", quoted(name)?);
+            match session.run(&sql).await {
+                Err(error) if !is_denied(&error) => return Err(fault(&error)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A database that is there for a moment.
 struct Scratch {
     name: String,
@@ -84,14 +105,22 @@ struct Scratch {
 }
 
 impl Scratch {
+    const PREFIX: &str = "kiln_rehearsal_";
+
     fn new(session: &Session) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let moment = moment.map_or(0, |m| m.as_millis());
-        let name = format!("kiln_rehearsal_{}_{moment:x}_{made}", std::process::id());
+        let name = format!("{}{}_{moment:x}_{made}", Self::PREFIX, std::process::id());
         let home = session.facts().database.clone().unwrap_or_default();
         Self { sql: format!("`{name}`"), name, home }
+    }
+
+    /// Says that the database is in use, for as long as the session lasts.
+    async fn hold(&self, session: &mut Session) -> Result<()> {
+        let lock = format!("SELECT GET_LOCK({}, 0)", quoted_text(&self.name));
+        session.ask(&lock).await.map(drop).map_err(|e| fault(&e))
     }
 
     async fn play(
@@ -130,7 +159,8 @@ impl Scratch {
         for sql in [format!("USE {home}"), format!("DROP DATABASE IF EXISTS {}", self.sql)] {
             session.run(&sql).await.map_err(|e| fault(&e))?;
         }
-        Ok(())
+        let release = format!("SELECT RELEASE_LOCK({})", quoted_text(&self.name));
+        session.ask(&release).await.map(drop).map_err(|e| fault(&e))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Set-up scripts: tried without leaving a trace, run for good once.
 
 use kiln_core::{CatalogSpec, Kind};
+use mysql_async::prelude::Queryable;
 
 use super::*;
 
@@ -79,6 +80,32 @@ async fn a_rehearsal_sees_the_tables_that_are_there() {
     let columns = "SELECT count(*) FROM information_schema.columns \
                    WHERE table_schema = database() AND table_name = 'sales'";
     assert_eq!(server.value(columns).await, "1");
+}
+
+/// Whoever ends in the middle of one leaves a database behind.
+#[tokio::test]
+async fn what_a_broken_off_rehearsal_left_is_dropped_by_the_next() {
+    let (server, database) = shop_with_script(SCRIPT).await;
+    let own = server.value("SELECT md5(database())").await;
+    let (left, used) = (format!("kiln_rehearsal_left_{own}"), format!("kiln_rehearsal_used_{own}"));
+    server.execute(&format!("CREATE DATABASE {left}; CREATE DATABASE {used}")).await;
+    let other = mysql_async::Opts::from_url(&server.url).unwrap();
+    let mut other = mysql_async::Conn::new(other).await.unwrap();
+    other.query_drop(format!("SELECT GET_LOCK('{used}', 0)")).await.unwrap();
+
+    let (writes, rows) = sales();
+    let script = Script { name: "schema.sql".into(), sql: SCRIPT.into() };
+    let again = connect(&server.url, Some(script)).await.unwrap();
+    let check = async |database: Arc<dyn Database>| {
+        let checks = database.sink().check(&writes, &rows.schema()).await;
+        assert_eq!(failing(&checks).len(), 0, "{checks:?}");
+        let found = server.query(&format!("SHOW DATABASES LIKE '%\\_{own}'")).await;
+        found.into_iter().map(|mut row| row.remove(0).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(check(database).await, [used.clone()]);
+    other.disconnect().await.unwrap();
+    let gone: [&str; 0] = [];
+    assert_eq!(check(again).await, gone);
 }
 
 #[tokio::test]

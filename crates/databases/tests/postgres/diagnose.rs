@@ -338,6 +338,47 @@ async fn a_fault_of_the_system_names_no_item() {
     commit(&mut lane, &unit(0, vec![rows])).await;
 }
 
+/// The others are written, then the suspected item meets what concerns all: they
+/// must not commit with what comes next.
+#[tokio::test]
+async fn what_a_broken_off_diagnosis_wrote_is_undone() {
+    let (server, database) = shop("").await;
+    for (code, kind) in [("40001", None), ("40P01", None), ("53100", Some(Kind::Io))] {
+        server
+            .execute(&format!(
+                "{AFRESH}; CREATE TABLE t (id int, code text UNIQUE);
+                 INSERT INTO t VALUES (0, 'taken');
+                 CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     IF NEW.code = 'taken' THEN RAISE SQLSTATE '{code}'; END IF; RETURN NEW;
+                 END $$"
+            ))
+            .await;
+        let codes = (1..=100).map(|id| (id == 30).then_some("taken"));
+        let codes: ArrayRef = Arc::new(codes.collect::<StringArray>());
+        let rows = batch(vec![("id", ints(1..=100)), ("code", codes)]);
+        let writes = [insert("t", &["id", "code"])];
+        let (mut lane, _) = open(&database, &key(code, 1), &writes, &rows.schema()).await;
+        let whole = unit(0, vec![rows]);
+        assert_eq!(refused(&mut lane, &whole).await.0.code(), Some("23505"));
+
+        let trigger = "CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()";
+        server.execute(trigger).await;
+        match (lane.diagnose(&whole).await, kind) {
+            (Ok(named), None) => assert!(named.is_none(), "{named:?}"),
+            (Err(fault), Some(kind)) => assert_eq!(fault.kind(), kind, "{fault}"),
+            other => panic!("{code}: {other:?}"),
+        }
+        server.execute("DROP TRIGGER f ON t").await;
+        let fault = Fault::new(Kind::Item, "taken");
+        let good = whole.reject(&[failure(Rejection { ordinal: 30, fault })]).unwrap();
+        commit(&mut lane, &good).await;
+        assert_eq!(
+            server.value("SELECT count(*) || ' ' || count(DISTINCT id) FROM t").await,
+            "100 100"
+        );
+    }
+}
+
 #[tokio::test]
 async fn names_and_values_stay_names_and_values() {
     let (server, database) = shop(
