@@ -36,6 +36,10 @@ doc *args:
 deny:
     cargo deny check
 
+# Looks for input that makes kiln panic or read one file in two ways: just fuzz 600 csv
+fuzz *args:
+    fuzz/run {{ args }}
+
 # kiln beside others that do the same work (bench/README.md): just bench --quick
 bench *args:
     bench/run {{ args }}

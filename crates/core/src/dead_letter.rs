@@ -94,7 +94,7 @@ impl DeadLetter {
             constraint: fault.constraint().map(str::to_owned),
             column: fault.column().map(str::to_owned),
             message: fault.message().to_owned(),
-            tries: 1,
+            tries: fault.tries(),
             at: None,
         }
     }

@@ -77,6 +77,7 @@ struct Inner {
     code: Option<String>,
     constraint: Option<String>,
     column: Option<String>,
+    tries: u32,
     source: Option<std::sync::Arc<dyn Error + Send + Sync>>,
 }
 
@@ -93,6 +94,7 @@ impl Fault {
             code: None,
             constraint: None,
             column: None,
+            tries: 1,
             source: None,
         }))
     }
@@ -151,6 +153,13 @@ impl Fault {
     #[must_use]
     pub fn with_column(mut self, column: impl Into<String>) -> Self {
         self.0.column = Some(column.into());
+        self
+    }
+
+    /// Says how often it was tried until it was given up.
+    #[must_use]
+    pub fn with_tries(mut self, tries: u32) -> Self {
+        self.0.tries = tries;
         self
     }
 
@@ -232,6 +241,12 @@ impl Fault {
     /// The constraint that the database named.
     pub fn constraint(&self) -> Option<&str> {
         self.0.constraint.as_deref()
+    }
+
+    /// How often it was tried until it was given up; once, if nothing else was
+    /// said.
+    pub fn tries(&self) -> u32 {
+        self.0.tries
     }
 
     /// The column at fault.

@@ -27,7 +27,8 @@ pub struct Mapped {
 /// * What it gives depends on the items so far and on its state, not on how the
 ///   items are cut into calls. A run that goes on after a crash maps some items
 ///   again, from a saved state, and must get the same.
-/// * On error nothing of the call counts: its state is as it was before.
+/// * On error nothing of the call counts: its state is as it was before. The
+///   same holds of a call that is dropped because the run is to stop.
 #[async_trait]
 pub trait Mapper: Send {
     /// The columns of what it gives.

@@ -93,13 +93,20 @@ impl Reader<'_> {
     /// they were.
     async fn map(&mut self, items: &Items, start: &Checkpoint) -> Result<Mapped> {
         let Context { events, stop, .. } = self.context;
+        let mut stop = stop.clone();
         loop {
-            match self.step.mapper.map(items.clone()).await {
+            // One that waits for somebody else is not waited for.
+            let mapped = tokio::select! {
+                biased;
+                mapped = self.step.mapper.map(items.clone()) => mapped,
+                () = stop.requested() => return Err(stopped()),
+            };
+            match mapped {
                 Ok(mapped) => {
                     self.retry.reset();
                     return Ok(mapped);
                 }
-                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+                Err(fault) => self.retry.pause(fault, events, &mut stop).await?,
             }
             self.step.mapper.restore(start.state.as_deref())?;
         }

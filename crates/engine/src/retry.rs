@@ -55,7 +55,7 @@ pub(crate) fn stopped() -> Fault {
 
 /// A number in [0, 1), good enough to keep runners from moving in step: the
 /// standard library seeds each `RandomState` anew.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let bits = RandomState::new().hash_one(Duration::ZERO) >> 11;
     bits as f64 / (1u64 << 53) as f64
 }

@@ -32,16 +32,29 @@
 //! let mapper = typed::mapper(Numbering::default())?;
 //! # Ok::<(), kiln::Fault>(())
 //! ```
+//!
+//! | mapper | for what |
+//! |---|---|
+//! | [`mapper`] | one item after another, with a memory that the mark carries |
+//! | [`stateless`] | each item by itself, on all cores |
+//! | [`calls`] | calls to other services: several at once, each tried again by itself |
+
+mod calls;
+mod parallel;
+mod sequential;
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{FieldRef, Schema, SchemaRef};
-use async_trait::async_trait;
-use kiln_core::{Failure, Fault, Items, Mapped, Mapper, Result, Stage};
+use kiln_core::{Failure, Fault, Items, Mapped, Origins, Result, Stage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_arrow::schema::{SchemaLike, TracingOptions};
+
+pub use calls::{AsyncMapper, Calls, calls};
+pub use parallel::stateless;
+pub use sequential::{TypedMapper, mapper};
 
 use crate::memory::MemorySource;
 
@@ -50,36 +63,12 @@ use crate::memory::MemorySource;
 pub enum Outcome<T> {
     /// It goes on.
     Give(T),
+    /// It becomes several rows, in this order; it is dropped if there are none.
+    GiveAll(Vec<T>),
     /// It is dropped on purpose.
     Filter,
     /// It is a dead letter, for this reason.
     Fail(String),
-}
-
-/// Maps one struct to another, in order.
-///
-/// The mapper is its own state: it is saved with each chunk, and a run that
-/// goes on restores it. So what it gives may depend on the items so far, and on
-/// nothing else. A mapper without state is `struct M;` with serde's derives.
-pub trait TypedMapper: Serialize + DeserializeOwned + Send {
-    /// The item.
-    type In: DeserializeOwned;
-    /// What becomes of it.
-    type Out: Serialize + DeserializeOwned + Send;
-
-    /// Maps an item. State that is changed stays changed, also where the item
-    /// fails.
-    fn map(&mut self, item: Self::In) -> Outcome<Self::Out>;
-}
-
-/// A typed mapper as a mapper of a job.
-///
-/// # Errors
-/// [`Kind::Config`](kiln_core::Kind::Config) if `Out` is not a plain struct of
-/// numbers, texts, booleans and options of these.
-pub fn mapper<M: TypedMapper + 'static>(mapper: M) -> Result<Box<dyn Mapper>> {
-    let initial = save(&mapper)?;
-    Ok(Box::new(Typed { schema: schema_of::<M::Out>()?, mapper, initial }))
 }
 
 /// Structs as a source: each is an item.
@@ -94,35 +83,10 @@ pub fn source<T: Serialize + DeserializeOwned>(
     Ok(MemorySource::new(name, to_batch(&schema, &items)?))
 }
 
-struct Typed<M> {
-    schema: SchemaRef,
-    mapper: M,
-    initial: Arc<[u8]>,
-}
-
-impl<M: TypedMapper> Typed<M> {
-    fn one(&mut self, ordinal: u64, item: Read<M::In>, mapped: &mut Sorted<M::Out>) {
-        let outcome = match item {
-            Ok(item) => self.mapper.map(item),
-            Err(why) => Outcome::Fail(why),
-        };
-        match outcome {
-            Outcome::Give(out) => {
-                mapped.given.push(out);
-                mapped.ordinals.push(ordinal);
-            }
-            Outcome::Filter => mapped.filtered.push(ordinal),
-            Outcome::Fail(why) => {
-                let fault = Fault::item(why).with_code("mapper");
-                mapped.failures.push(Failure { ordinal, stage: Stage::Map, fault });
-            }
-        }
-    }
-}
-
 /// An item, or why it is none.
 type Read<T> = Result<T, String>;
 
+/// What became of some items.
 struct Sorted<T> {
     given: Vec<T>,
     ordinals: Vec<u64>,
@@ -130,39 +94,39 @@ struct Sorted<T> {
     failures: Vec<Failure>,
 }
 
-#[async_trait]
-impl<M: TypedMapper> Mapper for Typed<M> {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    async fn map(&mut self, items: Items) -> Result<Mapped> {
-        let mut sorted = Sorted {
-            given: Vec::with_capacity(items.len()),
-            ordinals: Vec::with_capacity(items.len()),
+impl<T: Serialize> Sorted<T> {
+    fn with_capacity(items: usize) -> Self {
+        Self {
+            given: Vec::with_capacity(items),
+            ordinals: Vec::with_capacity(items),
             filtered: Vec::new(),
             failures: Vec::new(),
-        };
-        for (ordinal, item) in items.ordinals.iter().zip(read_all::<M::In>(&items.batch)) {
-            self.one(*ordinal, item, &mut sorted);
         }
-        let Sorted { given, ordinals, filtered, failures } = sorted;
-        let batch = to_batch(&self.schema, &given)?;
-        let items = Items { batch, ordinals, origins: items.origins };
+    }
+
+    fn put(&mut self, ordinal: u64, outcome: Outcome<T>) {
+        match outcome {
+            Outcome::Give(out) => {
+                self.given.push(out);
+                self.ordinals.push(ordinal);
+            }
+            Outcome::GiveAll(all) if !all.is_empty() => {
+                self.ordinals.extend(all.iter().map(|_| ordinal));
+                self.given.extend(all);
+            }
+            Outcome::GiveAll(_) | Outcome::Filter => self.filtered.push(ordinal),
+            Outcome::Fail(why) => self.fail(ordinal, Fault::item(why).with_code("mapper")),
+        }
+    }
+
+    fn fail(&mut self, ordinal: u64, fault: Fault) {
+        self.failures.push(Failure { ordinal, stage: Stage::Map, fault });
+    }
+
+    fn mapped(self, schema: &SchemaRef, origins: Arc<dyn Origins>) -> Result<Mapped> {
+        let Self { given, ordinals, filtered, failures } = self;
+        let items = Items { batch: to_batch(schema, &given)?, ordinals, origins };
         Ok(Mapped { items, filtered, failures })
-    }
-
-    fn save(&self) -> Option<Arc<[u8]>> {
-        save(&self.mapper).ok()
-    }
-
-    fn restore(&mut self, state: Option<&[u8]>) -> Result<()> {
-        let state = state.unwrap_or(&self.initial);
-        self.mapper = serde_json::from_slice(state).map_err(|e| {
-            Fault::config(format!("the mapper's saved state can't be read: {e}"))
-                .with_hint("the mapper changed since the run began; start a new run")
-        })?;
-        Ok(())
     }
 }
 
@@ -178,12 +142,6 @@ fn read_all<T: DeserializeOwned>(batch: &RecordBatch) -> Vec<Read<T>> {
 fn read_one<T: DeserializeOwned>(row: &RecordBatch) -> Read<T> {
     let mut one = serde_arrow::from_record_batch::<Vec<T>>(row).map_err(|e| e.to_string())?;
     one.pop().ok_or_else(|| "nothing was read".to_owned())
-}
-
-fn save<M: Serialize>(mapper: &M) -> Result<Arc<[u8]>> {
-    serde_json::to_vec(mapper)
-        .map(Arc::from)
-        .map_err(|e| Fault::bug(format!("the mapper's state can't be saved: {e}")))
 }
 
 fn schema_of<T: DeserializeOwned>() -> Result<SchemaRef> {

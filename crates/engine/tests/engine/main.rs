@@ -14,3 +14,4 @@ mod resume;
 mod sources;
 mod start;
 mod steps;
+mod typed;
