@@ -98,9 +98,8 @@ fn start(crash: impl Strategy<Value = Option<String>>) -> impl Strategy<Value = 
 }
 
 fn crash() -> impl Strategy<Value = Option<String>> {
-    let points = ["begin", "write", "mark", "commit", "committed"];
-    (proptest::sample::select(&points[..]), 1u64..25)
-        .prop_map(|(p, nth)| Some(format!("{p}:{nth}")))
+    const POINTS: &[&str] = &["begin", "write", "mark", "commit", "committed"];
+    (proptest::sample::select(POINTS), 1u64..25).prop_map(|(p, nth)| Some(format!("{p}:{nth}")))
 }
 
 /// Movements, the newest of each account, sums, and the lines of dead letters.
