@@ -86,7 +86,6 @@ impl<M: AsyncMapper> Mapper for Calling<M> {
                 None => return Err(Fault::bug("an item got lost in its call")),
             }
         }
-        drop(answers);
         sorted.mapped(&self.schema, items.origins)
     }
 }
