@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use kiln::{FailedItem, Report, StepReport};
-use kiln_core::{Counts, Fault, Status};
+use kiln_core::{Counts, Fault, RuleCount, Status};
 use kiln_jobfile::{Problem, printable};
 use serde_json::{Value, json};
 
@@ -45,6 +45,7 @@ pub(crate) fn json(report: Option<&Report>, problem: Option<&Problem>, context: 
         "items_filtered": counts.filtered,
         "items_duplicate": counts.duplicate,
         "items_failed": counts.failed,
+        "rules": report.iter().flat_map(|r| &r.steps).flat_map(rules).collect::<Value>(),
         "steps": report.iter().flat_map(|r| &r.steps).map(step).collect::<Value>(),
         "failed_items": failed,
         "processing_time_seconds": milliseconds(seconds),
@@ -73,6 +74,33 @@ fn step(step: &StepReport) -> Value {
         "chunks": step.chunks,
         "retries": step.retries,
     })
+}
+
+/// The rules that items of a step broke.
+fn rules(step: &StepReport) -> impl Iterator<Item = Value> {
+    step.rules.iter().map(|rule| rule_as_json(&step.name, rule))
+}
+
+/// How many items of a step broke a rule.
+pub(crate) fn rule_as_json(step: &str, count: &RuleCount) -> Value {
+    let RuleCount { rule, failed, warned } = count;
+    json!({ "step": step, "rule": rule, "items_failed": failed, "items_warned": warned })
+}
+
+/// A line for each rule that was broken, with its step where there are several.
+pub(crate) fn rule_table<'a>(
+    steps: impl ExactSizeIterator<Item = (&'a str, &'a [RuleCount])>,
+) -> Table {
+    let several = steps.len() > 1;
+    let heads = ["broken rule", ">failed", ">warned"];
+    let mut table = Table::new(several.then_some("step").into_iter().chain(heads));
+    for (step, rules) in steps {
+        for RuleCount { rule, failed, warned } in rules {
+            let cells = [rule.clone(), grouped(*failed), grouped(*warned)];
+            table.row(several.then(|| step.to_owned()).into_iter().chain(cells));
+        }
+    }
+    table
 }
 
 /// Seconds, to the millisecond.
@@ -163,7 +191,9 @@ pub(crate) fn table(report: &Report, context: &Context) -> String {
     for change in &report.changes {
         text.push_str(&format!("  changed    {}\n", printable(change)));
     }
-    text + &step_table(report) + &failed_table(report)
+    let rules = rule_table(report.steps.iter().map(|s| (s.name.as_str(), s.rules.as_slice())));
+    let rules = if rules.is_empty() { String::new() } else { format!("\n{}", rules.lines("  ")) };
+    text + &step_table(report) + &rules + &failed_table(report)
 }
 
 /// A line for each step, where there are several.

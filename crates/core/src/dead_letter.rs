@@ -69,7 +69,8 @@ pub struct DeadLetter {
     pub stage: Stage,
     /// The class of error: the database's code, or a word of kiln's own.
     pub code: Option<String>,
-    /// The constraint it broke, where the database names it.
+    /// The constraint it broke, where the database names it, or the rule of the
+    /// job.
     pub constraint: Option<String>,
     /// The column at fault, where it is known.
     pub column: Option<String>,

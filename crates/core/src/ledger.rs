@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Counts, DeadLetter, Fault, Fingerprint, Mark, Owner, Result, RunId, RunState};
+use crate::{
+    Counts, DeadLetter, Fault, Fingerprint, Mark, Owner, Result, RuleCount, RunId, RunState,
+};
 
 /// What is known of a run when it is new.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +146,9 @@ pub trait Ledger: Send + Sync {
 
     /// How many dead letters a run has.
     async fn dead_letter_count(&self, run: &RunId) -> Result<u64>;
+
+    /// The rules that items of a step broke, summed over its lanes, by name.
+    async fn rules(&self, run: &RunId, step: &str) -> Result<Vec<RuleCount>>;
 }
 
 /// The fault of a runner whose run was taken over.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{Failure, Fault, Items, Result, RunId};
+use crate::{Failure, Fault, Items, Result, Run, Warning};
 
 /// What a mapper made of some items.
 #[derive(Debug, Clone)]
@@ -16,6 +16,16 @@ pub struct Mapped {
     pub filtered: Vec<u64>,
     /// The items it refused, in order.
     pub failures: Vec<Failure>,
+    /// The rules that items broke which go on all the same, by item; each rule
+    /// once for an item.
+    pub warnings: Vec<Warning>,
+}
+
+impl Mapped {
+    /// All of these items go on.
+    pub fn all(items: Items) -> Self {
+        Self { items, filtered: Vec::new(), failures: Vec::new(), warnings: Vec::new() }
+    }
 }
 
 /// Turns items into items, one after another.
@@ -35,7 +45,7 @@ pub trait Mapper: Send {
     fn schema(&self) -> SchemaRef;
 
     /// Tells the run it works for, before the first item.
-    fn begin(&mut self, _run: &RunId) {}
+    fn begin(&mut self, _run: &Run) {}
 
     /// Makes itself ready for the first item. Where a run begins, the state that
     /// [`save`](Mapper::save) gives then commits before any item is mapped: so a

@@ -4,13 +4,34 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
+use chrono::DateTime;
+
 /// The name of a run: time-ordered and unique.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub String);
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The run that a mapper works for: the same however often it is resumed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// When it began, by the ledger's clock, in microseconds since 1970; none
+    /// where nothing is run.
+    pub began: Option<i64>,
+}
+
+impl Run {
+    /// A run that began at this moment, as
+    /// [`RunRecord::started_at`](crate::RunRecord::started_at) has it.
+    pub fn new(id: RunId, started_at: &str) -> Self {
+        let began = DateTime::parse_from_rfc3339(started_at).ok();
+        Self { id, began: began.map(|moment| moment.timestamp_micros()) }
     }
 }
 

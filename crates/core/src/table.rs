@@ -197,6 +197,9 @@ pub struct WriteColumn {
 pub struct Write {
     /// The table.
     pub table: TableName,
+    /// Which rows of an item it takes: those of this [stream](crate::STREAM), or,
+    /// where it is none, the row of the item itself.
+    pub stream: Option<String>,
     /// How.
     pub mode: Mode,
     /// What, in this order, the key among it; for [`Mode::Increment`] the key,
@@ -218,6 +221,7 @@ impl Write {
     pub fn insert(table: &str) -> Result<Self> {
         Ok(Self {
             table: TableName::parse(table)?,
+            stream: None,
             mode: Mode::Insert,
             columns: Vec::new(),
             key: Vec::new(),

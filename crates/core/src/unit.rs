@@ -1,11 +1,15 @@
 //! A unit of work: what commits together, as a plain value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 
-use crate::{Checkpoint, Counts, DeadLetter, Failure, Fault, Origins, Result, Span};
+use crate::{
+    Checkpoint, Counts, DeadLetter, Failure, Fault, Origins, Result, RuleCount, Span, Stage,
+    Warning,
+};
 
 /// The rows of one write, in item order.
 #[derive(Debug, Clone)]
@@ -84,6 +88,8 @@ pub struct Unit {
     pub filtered: Vec<u64>,
     /// Items that failed, rising.
     pub dead_letters: Vec<DeadLetter>,
+    /// Rules that items to be written broke, by rising item.
+    pub warnings: Vec<Warning>,
     /// One for each declared write, in order.
     pub writes: Vec<Rows>,
     /// Where the items came from.
@@ -99,6 +105,24 @@ impl Unit {
         Counts { read: processed + filtered + failed, processed, filtered, duplicate: 0, failed }
     }
 
+    /// What it adds to the counts of the rules that its items broke, by name.
+    pub fn rules(&self) -> Vec<RuleCount> {
+        let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let failed = self.dead_letters.iter().filter(|d| d.stage == Stage::Require);
+        for rule in failed.filter_map(|d| d.constraint.as_deref()) {
+            counts.entry(rule).or_default().0 += 1;
+        }
+        for warning in &self.warnings {
+            counts.entry(&warning.rule).or_default().1 += 1;
+        }
+        let count = |(rule, (failed, warned)): (&str, _)| RuleCount {
+            rule: rule.to_owned(),
+            failed,
+            warned,
+        };
+        counts.into_iter().map(count).collect()
+    }
+
     /// Cuts it behind the item with ordinal `at`, which must lie in the span
     /// and before its end: (from, at] and (at, to].
     pub fn split(&self, at: u64) -> (Self, Self) {
@@ -108,6 +132,7 @@ impl Unit {
         let (items_a, items_b) = split_sorted(&self.items, |o| *o <= at);
         let (filtered_a, filtered_b) = split_sorted(&self.filtered, |o| *o <= at);
         let (dead_a, dead_b) = split_sorted(&self.dead_letters, |d| d.ordinal <= at);
+        let (warnings_a, warnings_b) = split_sorted(&self.warnings, |w| w.ordinal <= at);
         let first = Self {
             span: Span { from: self.span.from, to: at },
             start: self.start.clone(),
@@ -115,6 +140,7 @@ impl Unit {
             items: items_a,
             filtered: filtered_a,
             dead_letters: dead_a,
+            warnings: warnings_a,
             writes: first_rows,
             origins: Arc::clone(&self.origins),
         };
@@ -125,6 +151,7 @@ impl Unit {
             items: items_b,
             filtered: filtered_b,
             dead_letters: dead_b,
+            warnings: warnings_b,
             writes: second_rows,
             origins: Arc::clone(&self.origins),
         };
@@ -163,6 +190,10 @@ impl Unit {
                     let mine = |d: &&DeadLetter| rest(d.ordinal) == lane;
                     self.dead_letters.iter().filter(mine).cloned().collect()
                 },
+                warnings: {
+                    let mine = |w: &&Warning| lane_of(&w.ordinal) == Some(lane);
+                    self.warnings.iter().filter(mine).cloned().collect()
+                },
                 writes: self.writes.iter().zip(&row_lanes).map(mine).collect::<Result<_>>()?,
                 origins: Arc::clone(&self.origins),
             })
@@ -184,6 +215,7 @@ impl Unit {
         let mut unit = self.clone();
         unit.writes = self.writes.iter().map(|rows| rows.without(&gone)).collect::<Result<_>>()?;
         unit.items.retain(|o| gone.binary_search(o).is_err());
+        unit.warnings.retain(|w| gone.binary_search(&w.ordinal).is_err());
         unit.dead_letters
             .extend(failures.iter().map(|f| DeadLetter::new(f, self.origins.origin(f.ordinal))));
         unit.dead_letters.sort_by_key(|d| d.ordinal);

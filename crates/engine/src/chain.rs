@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use kiln_core::{Fault, Items, Mapped, Mapper, Result, RunId};
+use kiln_core::{Fault, Items, Mapped, Mapper, Result, Run};
 
 /// Mappers one behind the other, as one mapper.
 pub struct Chain {
@@ -30,7 +30,7 @@ impl Mapper for Chain {
         self.mappers.last().map_or_else(|| Arc::clone(&self.first), |m| m.schema())
     }
 
-    fn begin(&mut self, run: &RunId) {
+    fn begin(&mut self, run: &Run) {
         self.mappers.iter_mut().for_each(|m| m.begin(run));
     }
 
@@ -42,15 +42,17 @@ impl Mapper for Chain {
     }
 
     async fn map(&mut self, items: Items) -> Result<Mapped> {
-        let mut all = Mapped { items, filtered: Vec::new(), failures: Vec::new() };
+        let mut all = Mapped::all(items);
         for mapper in &mut self.mappers {
             let step = mapper.map(all.items).await?;
             all.items = step.items;
             all.filtered.extend(step.filtered);
             all.failures.extend(step.failures);
+            all.warnings.extend(step.warnings);
         }
         all.filtered.sort_unstable();
         all.failures.sort_by_key(|f| f.ordinal);
+        all.warnings.sort_by_key(|w| w.ordinal);
         Ok(all)
     }
 

@@ -24,8 +24,12 @@ pub(crate) enum By {
 
 impl By {
     /// `None` where writes find their rows by keys that differ: then lanes
-    /// would get in each other's way, or out of order.
+    /// would get in each other's way, or out of order. So too where the rows of
+    /// a stream have keys, of which an item may have several.
     pub(crate) fn of(writes: &[Write]) -> Option<Self> {
+        if writes.iter().any(|w| w.stream.is_some() && !w.key.is_empty()) {
+            return None;
+        }
         let mut keys = writes.iter().enumerate().filter(|(_, w)| !w.key.is_empty());
         let Some((first, write)) = keys.next() else { return Some(Self::Block) };
         let key = columns_of(write);
@@ -164,6 +168,8 @@ mod tests {
         let other = keyed("c", &[("x", "customer")]);
         assert_eq!(By::of(&[plain.clone(), plain.clone()]), Some(By::Block));
         assert_eq!(By::of(&[plain.clone(), a.clone(), b]), Some(By::Key(1)));
+        let lines = Write { stream: Some("lines".into()), ..a.clone() };
+        assert_eq!(By::of(&[a.clone(), lines]), None);
         assert_eq!(By::of(&[a, plain, other]), None);
     }
 
@@ -180,6 +186,7 @@ mod tests {
             items: (1..=n).collect(),
             filtered: Vec::new(),
             dead_letters: Vec::new(),
+            warnings: Vec::new(),
             writes: vec![Rows { batch: batch.unwrap(), ordinals: (1..=n).collect() }],
             origins: Arc::new(NoOrigins),
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use kiln_core::{
-    ChunkLimits, Events, FailureLimit, Fingerprint, Ledger, Mapper, Observer, RetryPolicy, Sink,
-    Source, Write, WriteColumn,
+    ChunkLimits, Events, FailureLimit, Fingerprint, Ledger, Mapper, Observer, RetryPolicy, STREAM,
+    Sink, Source, Write, WriteColumn,
 };
 
 use crate::chain::Chain;
@@ -119,7 +119,8 @@ impl Step {
             if write.columns.is_empty() {
                 let column =
                     |name: &String| WriteColumn { column: name.clone(), from: name.clone() };
-                write.columns = schema.fields().iter().map(|f| column(f.name())).collect();
+                let names = schema.fields().iter().map(|f| f.name());
+                write.columns = names.filter(|name| *name != STREAM).map(column).collect();
             }
             write
         };

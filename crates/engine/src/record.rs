@@ -5,7 +5,9 @@
 //! of what a run began with. So a step with a mark behind it is complete, and no
 //! state of steps needs to be kept beside the marks.
 
-use kiln_core::{Counts, Fault, Fingerprint, Ledger, Result, RunId, RunRecord, RunState};
+use kiln_core::{
+    Counts, Fault, Fingerprint, Ledger, Result, RuleCount, RunId, RunRecord, RunState,
+};
 
 use crate::job::{Job, MAIN, Step};
 
@@ -22,6 +24,8 @@ pub struct StepRecord {
     pub state: StepState,
     /// What it has counted, over all tries of the run.
     pub counts: Counts,
+    /// The rules that its items broke, the same way.
+    pub rules: Vec<RuleCount>,
 }
 
 /// How far a step is.
@@ -53,7 +57,8 @@ pub async fn steps_of(ledger: &dyn Ledger, run: &RunRecord) -> Result<Vec<StepRe
             before = StepState::Complete;
         }
         let counts = counts_of(ledger, &run.start.id, &name).await?;
-        steps.push(StepRecord { name, state, counts });
+        let rules = ledger.rules(&run.start.id, &name).await?;
+        steps.push(StepRecord { name, state, counts, rules });
     }
     steps.reverse();
     Ok(steps)

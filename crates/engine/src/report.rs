@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kiln_core::{Counts, DeadLetter, Fault, RunId, Stage, Status};
+use kiln_core::{Counts, DeadLetter, Fault, RuleCount, RunId, Stage, Status};
 
 /// How many failed items a report names; the ledger has all.
 pub(crate) const FAILED_ITEMS: usize = 100;
@@ -53,6 +53,8 @@ pub struct StepReport {
     pub status: Option<Status>,
     /// What it has counted, over all tries of the run, as the ledger has it.
     pub counts: Counts,
+    /// The rules that its items broke, the same way.
+    pub rules: Vec<RuleCount>,
     /// Units committed by this try.
     pub chunks: u64,
     /// Transient faults that were tried again by this try.
@@ -68,6 +70,7 @@ impl StepReport {
             name: name.into(),
             status: None,
             counts: Counts::default(),
+            rules: Vec::new(),
             chunks: 0,
             retries: 0,
             took: Duration::ZERO,

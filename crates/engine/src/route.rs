@@ -1,12 +1,14 @@
 //! From a mapped chunk to a unit of work.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use kiln_core::{
-    Checkpoint, Chunk, DeadLetter, Failure, Fault, Items, Mapped, NoOrigins, Result, Rows, Span,
-    Unit, Write,
+    Checkpoint, Chunk, DeadLetter, Failure, Fault, Items, Mapped, NoOrigins, Result, Rows, STREAM,
+    Span, Unit, Write,
 };
 
 /// Picks, for each write, the columns it takes from an item.
@@ -17,6 +19,7 @@ pub(crate) struct Router {
 
 #[derive(Debug)]
 struct Projection {
+    stream: Option<String>,
     schema: SchemaRef,
     columns: Vec<usize>,
 }
@@ -43,10 +46,12 @@ impl Router {
         mapped: Mapped,
     ) -> Result<Unit> {
         account(chunk, &mapped)?;
-        let Mapped { items, filtered, failures } = mapped;
+        let Mapped { items, filtered, failures, mut warnings } = mapped;
         let mut failures: Vec<&Failure> = chunk.failures.iter().chain(&failures).collect();
         failures.sort_by_key(|f| f.ordinal);
         let origins = Arc::clone(&chunk.items.origins);
+        // What became of an item behind the rule that it broke is told by its end.
+        warnings.retain(|w| items.ordinals.binary_search(&w.ordinal).is_ok());
         Ok(Unit {
             span: Span { from: chunk.start.ordinal, to: chunk.end.ordinal },
             start,
@@ -62,6 +67,7 @@ impl Router {
                 all
             },
             filtered,
+            warnings,
             origins,
         })
     }
@@ -79,13 +85,21 @@ impl Router {
             items: Vec::new(),
             filtered: Vec::new(),
             dead_letters: Vec::new(),
+            warnings: Vec::new(),
             writes: self.projections.iter().map(rows).collect(),
             origins: Arc::new(NoOrigins),
         }
     }
 
     fn rows(&self, items: &Items) -> Result<Vec<Rows>> {
+        let mut streams: BTreeMap<Option<&str>, Items> = BTreeMap::new();
+        for p in &self.projections {
+            if let Entry::Vacant(slot) = streams.entry(p.stream.as_deref()) {
+                slot.insert(items.of_stream(p.stream.as_deref())?);
+            }
+        }
         let rows = |p: &Projection| {
+            let items = streams.get(&p.stream.as_deref()).unwrap_or(items);
             let columns = p.columns.iter().map(|i| Arc::clone(items.batch.column(*i))).collect();
             let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(items.len()));
             RecordBatch::try_new_with_options(Arc::clone(&p.schema), columns, &options)
@@ -97,6 +111,12 @@ impl Router {
 }
 
 fn project(write: &Write, items: &SchemaRef) -> Result<Projection> {
+    if let Some(stream) = &write.stream
+        && items.column_with_name(STREAM).is_none()
+    {
+        let message = format!("table {}: items have no rows of {stream:?}", write.table);
+        return Err(Fault::config(message));
+    }
     let mut fields = Vec::with_capacity(write.columns.len());
     let mut columns = Vec::with_capacity(write.columns.len());
     for column in &write.columns {
@@ -113,7 +133,7 @@ fn project(write: &Write, items: &SchemaRef) -> Result<Projection> {
         // Whether a value is there is the target's to judge, item by item.
         fields.push(Field::new(&column.column, field.data_type().clone(), true));
     }
-    Ok(Projection { schema: Arc::new(Schema::new(fields)), columns })
+    Ok(Projection { stream: write.stream.clone(), schema: Arc::new(Schema::new(fields)), columns })
 }
 
 /// Every item that was read came to exactly one end.

@@ -168,6 +168,7 @@ async fn run_step(
     report.steps[place] = StepReport {
         status: Some(status_of(&ended.as_ref().copied(), &totals.counts)),
         counts: totals.counts,
+        rules: Vec::new(),
         chunks: totals.chunks,
         retries: totals.retries,
         took: began.elapsed(),
@@ -262,6 +263,7 @@ async fn fill(ledger: &dyn Ledger, report: &mut Report) -> Result<()> {
     let mut failed = Vec::new();
     for step in &mut report.steps {
         step.counts = counts_of(ledger, &run, &step.name).await?;
+        step.rules = ledger.rules(&run, &step.name).await?;
         if report.already_complete {
             step.status = Some(status_of(&Ok(()), &step.counts));
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kiln_core::{
     Checkpoint, ChunkLimits, Claim, Counts, Events, Fault, Kind, LaneKey, Ledger, Mapper as _,
-    Mark, Result, Sink, Span, Write,
+    Mark, Result, Run, Sink, Span, Write,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -49,7 +49,7 @@ pub(crate) async fn run(step: &mut Step, context: &Context) -> Result<u64> {
     let writes = step.resolved_writes();
     let router = Router::new(&writes, &step.schema())?;
     let by = By::of(&writes);
-    step.mapper.begin(&context.claim.run);
+    step.mapper.begin(&run_of(context).await?);
     let mut work = Work { step, context, writes, router, by: by.unwrap_or(By::Block) };
     let wanted = if by.is_some() { work.wanted().await? } else { Layout::new(1) };
     let open = work.open_begun().await?;
@@ -70,6 +70,15 @@ pub(crate) async fn run(step: &mut Step, context: &Context) -> Result<u64> {
     let lanes = work.begin(lanes, &limit).await?;
     let (items, _) = work.pass(wanted, lanes, None, &limit).await?;
     Ok(items)
+}
+
+/// The run, as the ledger knows it: when it began does not change when it is
+/// resumed.
+async fn run_of(context: &Context) -> Result<Run> {
+    let id = &context.claim.run;
+    let record = context.ledger.run(&id.0).await?;
+    let record = record.ok_or_else(|| Fault::bug(format!("the ledger has no run {id}")))?;
+    Ok(Run::new(id.clone(), &record.started_at))
 }
 
 /// A step at work.

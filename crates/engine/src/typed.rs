@@ -126,7 +126,7 @@ impl<T: Serialize> Sorted<T> {
     fn mapped(self, schema: &SchemaRef, origins: Arc<dyn Origins>) -> Result<Mapped> {
         let Self { given, ordinals, filtered, failures } = self;
         let items = Items { batch: to_batch(schema, &given)?, ordinals, origins };
-        Ok(Mapped { items, filtered, failures })
+        Ok(Mapped { filtered, failures, ..Mapped::all(items) })
     }
 }
 

@@ -5,6 +5,9 @@ use std::fmt;
 use arrow_schema::{DataType, TimeUnit};
 use kiln_core::{Fault, Result};
 
+use crate::Column;
+use crate::builder::Builder;
+
 /// What the texts of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ColumnType {
@@ -110,6 +113,11 @@ impl ColumnType {
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Self::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
         }
+    }
+
+    /// Whether a text is a value of this type, as it would be read in a file.
+    pub fn reads(self, text: &str) -> bool {
+        Builder::new(&Column::new("", self)).is_ok_and(|mut column| column.push(text).is_ok())
     }
 
     /// Whether its texts can have a format.

@@ -2,6 +2,7 @@
 
 mod columns;
 mod elements;
+mod explode;
 mod options;
 mod path;
 mod records;
@@ -14,6 +15,7 @@ use arrow_array::RecordBatch;
 use kiln_core::{Progress, Result};
 
 use self::columns::Columns;
+pub use self::explode::{Explode, ExplodeMapper};
 pub use self::options::{JsonColumn, JsonOptions, JsonRecords, Missing};
 pub use self::path::{JsonPath, JsonStep};
 use self::records::Records;

@@ -46,7 +46,10 @@ pub use csv::{CsvOptions, CsvSource, Header, Ragged};
 pub use find::{Found, Ready, find, is_pattern};
 pub use fixed::{FixedColumn, FixedOptions, FixedSource};
 pub use input::{Compression, Encoding};
-pub use json::{JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource, JsonStep, Missing};
+pub use json::{
+    Explode, ExplodeMapper, JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource, JsonStep,
+    Missing,
+};
 #[cfg(feature = "parquet")]
 pub use parquet::{ParquetOptions, ParquetSource};
 pub use several::{Files, OpenFile};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
 use kiln::{Job, Options, Step};
 use kiln_core::{Fault, Kind, Mapper, Source, Write};
 use kiln_databases::Database;
+use kiln_sql::ComputeMapper;
 use toml::Spanned;
 
 use crate::check::{Checked, Checks};
@@ -13,6 +13,7 @@ use crate::jobfile::JobFile;
 use crate::problem::Problem;
 use crate::source::Reads;
 use crate::spec::{MatchSpec, StepSpec};
+use crate::streams::Streams;
 use crate::{limits, mapping, matches, source, table, target, writes};
 
 /// A job that can be run.
@@ -135,7 +136,7 @@ struct Front {
     options: Options,
     source: Box<dyn Source>,
     mappers: Vec<Box<dyn Mapper>>,
-    schema: SchemaRef,
+    streams: Streams,
 }
 
 /// Puts the front together, from left to right; each part is a check. A source
@@ -152,21 +153,24 @@ async fn front(
     };
     let source = open_source(job, step, target, checks).await?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
-    let mut schema = source.schema();
+    let mut streams = Streams::new(source.schema());
     if let Some(map) = &step.map {
-        let mapper = checks.add("map", mapping::map(job, map, schema), |_| None)?;
-        schema = mapper.schema();
-        mappers.push(mapper);
+        let mapper = mapping::map(job, map, source.schema());
+        mappers.push(streams.add(0, checks.add("map", mapper, |_| None)?));
+    }
+    for spec in &step.explode {
+        let what = format!("explode {}", spec.column.get_ref());
+        mappers.push(checks.add(what, streams.explode(job, spec), |_| None)?);
     }
     if !step.require.is_empty() {
         let rules = step.require.len();
         let note = format!("{rules} {}", if rules == 1 { "rule" } else { "rules" });
-        let mapper = mapping::require(job, &step.require, schema);
-        let mapper = checks.add("require", mapper, |_| Some(note))?;
-        schema = mapper.schema();
-        mappers.push(mapper);
+        let required = mapping::require(job, &step.require, &streams);
+        for (stream, mapper) in checks.add("require", required, |_| Some(note))? {
+            mappers.push(streams.add(stream, mapper));
+        }
     }
-    Some(Front { options, source, mappers, schema })
+    Some(Front { options, source, mappers, streams })
 }
 
 /// Puts the rest together: what finds and writes rows in the database.
@@ -178,23 +182,24 @@ async fn back(
     purpose: Purpose,
     checks: &mut Checks,
 ) -> Option<StepParts> {
-    let Front { options, source, mut mappers, mut schema } = front;
+    let Front { options, source, mut mappers, mut streams } = front;
     for spec in &step.matches {
         let only_look = purpose == Purpose::Look;
-        let mapper = matches::mapper(job, spec, database, schema, only_look).await;
-        let mapper = checks.add(match_line(job, spec, &mapper), mapper, |_| None)?;
-        schema = mapper.schema();
-        mappers.push(mapper);
+        let mapper = matches::mapper(job, spec, database, &streams, only_look).await;
+        let (stream, mapper) = checks.add(match_line(job, spec, &mapper), mapper, |_| None)?;
+        mappers.push(streams.add(stream, mapper));
     }
-    let writes = match writes::writes(job, step, &schema) {
+    let writes = match writes::writes(job, step, &streams) {
         Ok(writes) => writes,
         Err(problem) => return checks.add("write", Err(problem), |_| None),
     };
-    if let Some(compute) = writes.compute {
-        schema = compute.schema();
-        mappers.push(Box::new(compute));
+    for (stream, columns) in writes.computed {
+        match ComputeMapper::new(columns, streams.columns(stream)) {
+            Ok(compute) => mappers.push(streams.add(stream, Box::new(compute))),
+            Err(fault) => return checks.add("write", Err(fault.into()), |_| None),
+        }
     }
-    checks.extend(database.sink().check(&writes.writes, &schema).await);
+    checks.extend(database.sink().check(&writes.writes, streams.schema()).await);
     Some(StepParts { source, mappers, writes: writes.writes, options })
 }
 

@@ -10,7 +10,7 @@ use crate::spec::Spec;
 
 /// The parts that make the job what it is. What it reads is told by the
 /// source's own fingerprint.
-const PARTS: [&str; 6] = ["map", "require", "match", "write", "chunk", "limits"];
+const PARTS: [&str; 7] = ["map", "explode", "require", "match", "write", "chunk", "limits"];
 
 /// The parts as they are written, placeholders included: a value from the
 /// environment may be a secret. Those of a step have its name and `: ` before

@@ -111,6 +111,11 @@ fn url<'a, 'i>(table: &'a DeTable<'i>, of: &str) -> Option<&'a Spanned<DeValue<'
     table.get(of)?.get_ref().get("url")
 }
 
+/// The default of a parameter that is declared with its type.
+fn default_of<'a, 'i>(declared: &'a Spanned<DeValue<'i>>) -> Option<&'a Spanned<DeValue<'i>>> {
+    declared.get_ref().as_table()?.get("default")
+}
+
 /// Warns of passwords that stand in the job file.
 fn literal_passwords(table: &DeTable<'_>, text: &Text) -> Vec<Problem> {
     let params = table.get("params").and_then(|p| p.get_ref().as_table());
@@ -120,7 +125,8 @@ fn literal_passwords(table: &DeTable<'_>, text: &Text) -> Vec<Problem> {
         .into_iter()
         .chain(url(table, "source"))
         .chain(steps.filter_map(|step| url(step, "source")))
-        .chain(params.into_iter().flat_map(|p| p.values()));
+        .chain(params.into_iter().flat_map(|p| p.values()))
+        .chain(params.into_iter().flat_map(|p| p.values()).filter_map(default_of));
     let holds_one = |value: &DeValue<'_>| {
         let secrets = value.as_str().map(secrets_of).unwrap_or_default();
         secrets.iter().any(|s| !s.contains("${"))

@@ -1,16 +1,17 @@
 //! `[map]` and `[[require]]`: what becomes of an item.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use arrow_schema::{Schema, SchemaRef};
 use kiln_core::{Fault, Mapper, TableName};
-use kiln_sql::{RequireMapper, Rule, SqlMapper};
+use kiln_sql::{RequireMapper, Rule, Severity, SqlMapper};
 
 use crate::jobfile::JobFile;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::Word;
 use crate::spec::{MapSpec, RequireSpec};
+use crate::streams::Streams;
 
 /// The mapper of `[map] sql`.
 pub(crate) fn map(
@@ -23,22 +24,48 @@ pub(crate) fn map(
     Ok(Box::new(mapper))
 }
 
-/// The mapper of all `[[require]]` of a step.
+/// The mappers of all `[[require]]` of a step, one for each stream that has some.
 pub(crate) fn require(
     job: &JobFile,
     specs: &[RequireSpec],
-    input: SchemaRef,
-) -> Result<Box<dyn Mapper>, Problem> {
-    let rule = |spec: &RequireSpec| Rule {
-        rule: spec.rule.get_ref().clone(),
-        message: spec.message.clone(),
-    };
-    // One by one first: only so is it known which of them is wrong.
+    streams: &Streams,
+) -> Result<Vec<(usize, Box<dyn Mapper>)>, Problem> {
+    let mut rules: BTreeMap<usize, Vec<Rule>> = BTreeMap::new();
     for spec in specs {
-        RequireMapper::new(vec![rule(spec)], Arc::clone(&input))
+        let (stream, rule) = (streams.find(job, spec.from.as_ref())?, rule(job, spec)?);
+        // One by one first: only so is it known which of them is wrong.
+        RequireMapper::new(vec![rule.clone()], streams.columns(stream))
             .map_err(|fault| job.sql_problem(&spec.rule, fault))?;
+        rules.entry(stream).or_default().push(rule);
     }
-    Ok(Box::new(RequireMapper::new(specs.iter().map(rule).collect(), input)?))
+    let mapper = |(stream, rules)| {
+        let mapper = RequireMapper::new(rules, streams.columns(stream))?;
+        Ok((stream, Box::new(mapper) as Box<dyn Mapper>))
+    };
+    rules.into_iter().map(mapper).collect()
+}
+
+fn rule(job: &JobFile, spec: &RequireSpec) -> Result<Rule, Problem> {
+    let severity =
+        match spec.severity.as_ref().map(|word| (word, word.get_ref().as_str())) {
+            None | Some((_, "fail")) => Severity::Fail,
+            Some((_, "warn")) => Severity::Warn,
+            Some((word, other)) => {
+                let fault = Fault::config(format!("{other:?} is no severity"))
+                    .with_hint(suggestion("severities", other, &["fail", "warn"]));
+                return Err(job.problem(word.span(), fault));
+            }
+        };
+    let name = match &spec.name {
+        Some(word) if word.get_ref().trim().is_empty() => {
+            let fault = Fault::config("the name is empty");
+            return Err(job.problem(word.span(), fault.with_hint("name the rule, or leave it out")));
+        }
+        Some(word) => word.get_ref().clone(),
+        None => String::new(),
+    };
+    let (rule, message) = (spec.rule.get_ref().clone(), spec.message.clone());
+    Ok(Rule { rule, name, message, severity })
 }
 
 /// A name of a table.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::Schema;
 use kiln_core::{Catalog, CatalogSpec, Fault, Kind, Mapper, WriteColumn};
 use kiln_databases::Database;
 use kiln_matching::{
@@ -18,6 +18,7 @@ use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::{Amount, Setting, Word};
 use crate::spec::{FuzzyColumnSpec, FuzzySpec, MatchSpec, RememberSpec};
+use crate::streams::Streams;
 use crate::target;
 
 /// The mapper of one `[[match]]`; one that only looks creates nothing.
@@ -25,9 +26,12 @@ pub(crate) async fn mapper(
     job: &JobFile,
     spec: &MatchSpec,
     database: &dyn Database,
-    input: SchemaRef,
+    streams: &Streams,
     only_look: bool,
-) -> Result<Box<dyn Mapper>, Problem> {
+) -> Result<(usize, Box<dyn Mapper>), Problem> {
+    let stream = streams.find(job, spec.from.as_ref())?;
+    let input = streams.columns(stream);
+    streams.refuse_hidden(job, &spec.column, &input)?;
     let matching = matching(job, spec, &input)?;
     let catalog = database.catalog(CatalogSpec {
         table: table(job, &spec.table)?,
@@ -50,7 +54,8 @@ pub(crate) async fn mapper(
     if let Some(remember) = remember {
         mapper = mapper.remember(remember).map_err(wrong)?;
     }
-    Ok(Box::new(if only_look { mapper.read_only() } else { mapper }))
+    let mapper = if only_look { mapper.read_only() } else { mapper };
+    Ok((stream, Box::new(mapper)))
 }
 
 /// What is looked for, and how.

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use kiln_core::Fault;
+use kiln_files::ColumnType;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
+use crate::literal::Kind;
 use crate::nearest::suggestion;
 use crate::problem::{Problem, Text};
 use crate::secrets::hide;
@@ -19,9 +22,25 @@ pub(crate) struct Value {
     pub(crate) outside: bool,
 }
 
+/// A parameter as it is declared, and its value.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameter {
+    pub(crate) kind: Kind,
+    /// Whether the type is written out; else it is that of the default.
+    is_typed: bool,
+    /// None where there is no default, and nobody gave one.
+    pub(crate) value: Option<Value>,
+}
+
+impl Parameter {
+    fn text(value: Value) -> Self {
+        Self { kind: Kind::Of(ColumnType::Text), is_typed: false, value: Some(value) }
+    }
+}
+
 /// The parameters of a job, and the environment behind them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Parameters(BTreeMap<String, Value>);
+pub(crate) struct Parameters(BTreeMap<String, Parameter>);
 
 impl Parameters {
     /// Takes the table `[params]` out of a job file and puts the given values
@@ -38,15 +57,19 @@ impl Parameters {
                 return Err(text.problem(span, Fault::config("params is not a table")));
             };
             for (name, value) in &declared {
-                let value = default_value(value.get_ref(), value.span(), text)?;
-                parameters.0.insert(name.get_ref().to_string(), value);
+                let parameter = declared_as(value.get_ref(), value.span(), text)?;
+                parameters.0.insert(name.get_ref().to_string(), parameter);
             }
         }
         for (name, value) in given {
             let Some(known) = parameters.0.get_mut(name) else {
                 return Err(parameters.unknown(name));
             };
-            *known = Value { text: value.clone(), outside: true };
+            if known.is_typed {
+                let wrong = |fault: Fault| Problem::usage(fault.at(format!("--param {name}")));
+                known.kind.check(value).map_err(wrong)?;
+            }
+            known.value = Some(Value { text: value.clone(), outside: true });
         }
         Ok(parameters)
     }
@@ -64,7 +87,7 @@ impl Parameters {
             match piece {
                 Piece::Plain(plain) => filled.text.push_str(plain),
                 Piece::Name(name) => {
-                    let value = self.get(name, span, text)?;
+                    let (value, _) = self.get(name, span, text)?;
                     filled.outside |= i == 0 && value.outside;
                     filled.text.push_str(&value.text);
                 }
@@ -73,18 +96,25 @@ impl Parameters {
         Ok(filled)
     }
 
-    /// The value of a parameter, or else of an environment variable.
+    /// The value of a parameter, or else of an environment variable, and what it
+    /// is.
     pub(crate) fn get(
         &self,
         name: &str,
         span: &Range<usize>,
         text: &Text,
-    ) -> Result<Value, Problem> {
-        if let Some(value) = self.0.get(name) {
-            return Ok(value.clone());
+    ) -> Result<(Value, Kind), Problem> {
+        match self.0.get(name) {
+            Some(Parameter { value: Some(value), kind, .. }) => return Ok((value.clone(), *kind)),
+            Some(Parameter { value: None, .. }) => {
+                let fault = Fault::config(format!("the parameter {name} has no value"))
+                    .with_hint(format!("give it one: --param {name}=…"));
+                return Err(text.problem(find_placeholder(name, span, text), fault));
+            }
+            None => {}
         }
         if let Ok(value) = std::env::var(name) {
-            return Ok(Value { text: value, outside: true });
+            return Ok((Value { text: value, outside: true }, Kind::Of(ColumnType::Text)));
         }
         let hint = format!(
             "give it a default in [params] and a value with --param {name}=…, or set the \
@@ -107,25 +137,74 @@ impl Parameters {
     /// The parameters as JSON, in the order of their names, without these
     /// secrets.
     pub(crate) fn to_json(&self, secrets: &[String]) -> String {
-        let entries = self.0.iter().map(|(name, v)| (name.clone(), hide(&v.text, secrets).into()));
-        serde_json::Value::Object(entries.collect()).to_string()
+        let entry = |(name, parameter): (&String, &Parameter)| {
+            let value = parameter.value.as_ref()?;
+            Some((name.clone(), hide(&value.text, secrets).into()))
+        };
+        serde_json::Value::Object(self.0.iter().filter_map(entry).collect()).to_string()
     }
 }
 
-/// A default: a plain value, in which the environment can be named.
-fn default_value(value: &DeValue<'_>, span: Range<usize>, text: &Text) -> Result<Value, Problem> {
-    let plain = match value {
-        DeValue::String(s) => return Parameters::default().fill(s, &span, text),
-        DeValue::Integer(n) => n.to_string(),
-        DeValue::Float(x) => x.to_string(),
-        DeValue::Boolean(b) => b.to_string(),
-        DeValue::Datetime(t) => t.to_string(),
+/// A parameter as it is declared: by its default, or as
+/// `{ type = "date", default = 2026-01-01 }`.
+fn declared_as(value: &DeValue<'_>, span: Range<usize>, text: &Text) -> Result<Parameter, Problem> {
+    let DeValue::Table(table) = value else { return by_default(value, span, text) };
+    let (mut kind, mut default) = (None, None);
+    for (key, value) in table {
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("type", DeValue::String(word)) => {
+                let known = ColumnType::parse(word);
+                kind = Some(Kind::Of(known.map_err(|fault| text.problem(value.span(), fault))?));
+            }
+            ("default", plain) => default = Some((plain, value.span())),
+            (other, _) => {
+                let fault = Fault::config(format!("a parameter has no `{other}`"))
+                    .with_hint("write { type = \"date\", default = \"2026-01-01\" }");
+                return Err(text.problem(key.span(), fault));
+            }
+        }
+    }
+    let Some(kind) = kind else {
+        let fault = Fault::config("the parameter's `type` is missing");
+        return Err(text.problem(span, fault));
+    };
+    let Some((default, span)) = default else {
+        return Ok(Parameter { kind, is_typed: true, value: None });
+    };
+    let plain = by_default(default, span.clone(), text)?;
+    if let Some(value) = &plain.value {
+        kind.check(&value.text).map_err(|fault| text.problem(span, fault))?;
+    }
+    Ok(Parameter { kind, is_typed: true, value: plain.value })
+}
+
+/// A default: a plain value, in which the environment can be named. It tells
+/// what the parameter is.
+fn by_default(value: &DeValue<'_>, span: Range<usize>, text: &Text) -> Result<Parameter, Problem> {
+    let (plain, kind) = match value {
+        DeValue::String(s) => {
+            return Parameters::default().fill(s, &span, text).map(Parameter::text);
+        }
+        DeValue::Integer(n) => (n.to_string(), Kind::Of(ColumnType::Int)),
+        DeValue::Float(x) => (x.to_string(), Kind::Number),
+        DeValue::Boolean(b) => (b.to_string(), Kind::Of(ColumnType::Bool)),
+        DeValue::Datetime(t) => (t.to_string(), Kind::Of(moment(t))),
         DeValue::Array(_) | DeValue::Table(_) => {
             let fault = Fault::config("a parameter is a text, a number, a date or a boolean");
             return Err(text.problem(span, fault));
         }
     };
-    Ok(Value { text: plain, outside: false })
+    let value = Some(Value { text: plain, outside: false });
+    Ok(Parameter { kind, is_typed: false, value })
+}
+
+fn moment(t: &Datetime) -> ColumnType {
+    match (t.date, t.time, t.offset) {
+        (Some(_), None, _) => ColumnType::Date,
+        (None, ..) => ColumnType::Time,
+        (Some(_), Some(_), None) => ColumnType::Timestamp,
+        (Some(_), Some(_), Some(_)) => ColumnType::TimestampTz,
+    }
 }
 
 /// A part of a text with placeholders.

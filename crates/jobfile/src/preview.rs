@@ -2,7 +2,9 @@
 
 use arrow_array::RecordBatch;
 use kiln::Chain;
-use kiln_core::{Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, RunId, Source, Write};
+use kiln_core::{
+    Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, Run, RunId, Source, Write,
+};
 
 use crate::build::{Purpose, StepParts};
 use crate::jobfile::JobFile;
@@ -25,6 +27,8 @@ pub struct Preview {
     pub tables: Vec<PreviewTable>,
     /// Items that would be dead letters, in order.
     pub failed: Vec<PreviewFailure>,
+    /// Rules that items break which would be written all the same, in order.
+    pub warned: Vec<PreviewWarning>,
     /// How many items were read for it.
     pub read: u64,
     /// How many of them are dropped on purpose.
@@ -40,7 +44,7 @@ pub struct PreviewTable {
     pub mode: Mode,
     /// The columns that are written.
     pub columns: Vec<String>,
-    /// One row for each item, a text for each column; `None` is NULL.
+    /// The rows, a text for each column; `None` is NULL.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
@@ -55,6 +59,17 @@ pub struct PreviewFailure {
     pub stage: kiln_core::Stage,
     /// Why.
     pub reason: String,
+}
+
+/// A rule that an item breaks which goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewWarning {
+    /// The file.
+    pub source: String,
+    /// The line on which the item starts, counted from 1.
+    pub line: Option<u64>,
+    /// The rule's name.
+    pub rule: String,
 }
 
 impl JobFile {
@@ -98,7 +113,7 @@ async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<P
     let StepParts { mut source, mappers, writes, .. } = parts;
     let mut chain = Chain::new(source.schema());
     mappers.into_iter().for_each(|mapper| chain.push(mapper));
-    chain.begin(&RunId("preview".to_owned()));
+    chain.begin(&Run { id: RunId("preview".to_owned()), began: None });
     let creates = spec.matches.iter().filter(|m| m.create.is_some());
     let created: Vec<&str> = creates.map(|m| m.column.get_ref().as_str()).collect();
     let mut preview = empty(&writes);
@@ -107,9 +122,10 @@ async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<P
         let Some(items) = preview.next(source.as_mut(), &mut chain, most - given).await? else {
             break;
         };
-        given += items.len();
+        given += items.ordinals.chunk_by(|a, b| a == b).count();
         for (table, write) in preview.tables.iter_mut().zip(&writes) {
-            table.rows.extend(rows(&items.batch, write, &created)?);
+            let own = items.of_stream(write.stream.as_deref())?;
+            table.rows.extend(rows(&own.batch, write, &created)?);
         }
     }
     Ok(preview)
@@ -123,7 +139,8 @@ fn empty(writes: &[Write]) -> Preview {
         rows: Vec::new(),
     };
     let tables = writes.iter().map(table).collect();
-    Preview { step: None, unread: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
+    let (failed, warned) = (Vec::new(), Vec::new());
+    Preview { step: None, unread: None, tables, failed, warned, read: 0, filtered: 0 }
 }
 
 impl Preview {
@@ -140,8 +157,10 @@ impl Preview {
         let origins = chunk.items.origins.clone();
         let mut mapped = chain.map(chunk.items).await?;
         let mut last = chunk.end.ordinal;
-        if mapped.items.len() > most {
-            mapped.items = mapped.items.slice(0, most);
+        let rows: Vec<usize> =
+            mapped.items.ordinals.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+        if rows.len() > most {
+            mapped.items = mapped.items.slice(0, rows[..most].iter().sum());
             last = mapped.items.ordinals.last().copied().unwrap_or(last);
         }
         self.read = last;
@@ -155,6 +174,14 @@ impl Preview {
             line: origins.line(failure.ordinal),
             stage: failure.stage,
             reason: failure.fault.message().to_owned(),
+        }));
+        let warnings = mapped.warnings.into_iter().filter(|w| {
+            w.ordinal <= last && mapped.items.ordinals.binary_search(&w.ordinal).is_ok()
+        });
+        self.warned.extend(warnings.map(|warning| PreviewWarning {
+            source: origins.source(warning.ordinal).to_owned(),
+            line: origins.line(warning.ordinal),
+            rule: warning.rule.to_string(),
         }));
         Ok(Some(mapped.items))
     }

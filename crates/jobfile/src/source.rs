@@ -10,7 +10,7 @@ mod csv;
 mod files;
 mod fixed;
 mod format;
-mod json;
+pub(crate) mod json;
 mod keys;
 mod parquet;
 mod text;

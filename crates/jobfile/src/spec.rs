@@ -31,6 +31,8 @@ pub(crate) struct FileSpec {
     pub(crate) source: Option<SourceSpec>,
     pub(crate) map: Option<MapSpec>,
     #[serde(default)]
+    pub(crate) explode: Vec<ExplodeSpec>,
+    #[serde(default)]
     pub(crate) require: Vec<RequireSpec>,
     #[serde(default, rename = "match")]
     pub(crate) matches: Vec<MatchSpec>,
@@ -53,6 +55,8 @@ pub(crate) struct StepSpec {
     pub(crate) needs: Vec<Word>,
     pub(crate) source: SourceSpec,
     pub(crate) map: Option<MapSpec>,
+    #[serde(default)]
+    pub(crate) explode: Vec<ExplodeSpec>,
     #[serde(default)]
     pub(crate) require: Vec<RequireSpec>,
     #[serde(default, rename = "match")]
@@ -136,12 +140,27 @@ pub(crate) struct MapSpec {
     pub(crate) sql: Word,
 }
 
+/// Rows made of the elements of a JSON array.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExplodeSpec {
+    pub(crate) column: Word,
+    #[serde(rename = "as")]
+    pub(crate) stream: Option<Word>,
+    pub(crate) from: Option<Word>,
+    pub(crate) number: Option<Word>,
+    pub(crate) columns: Spanned<ColumnTypes>,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RequireSpec {
     pub(crate) rule: Word,
+    pub(crate) name: Option<Word>,
     #[serde(default)]
     pub(crate) message: String,
+    pub(crate) severity: Option<Word>,
+    pub(crate) from: Option<Word>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -149,6 +168,7 @@ pub(crate) struct RequireSpec {
 pub(crate) struct MatchSpec {
     #[serde(rename = "as")]
     pub(crate) column: Word,
+    pub(crate) from: Option<Word>,
     pub(crate) table: Word,
     pub(crate) key: String,
     pub(crate) on: Option<Spanned<BTreeMap<String, Word>>>,
@@ -191,6 +211,7 @@ pub(crate) struct TargetSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WriteSpec {
+    pub(crate) from: Option<Word>,
     pub(crate) table: Word,
     pub(crate) mode: Option<Word>,
     pub(crate) columns: Option<Spanned<Columns>>,

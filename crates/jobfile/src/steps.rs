@@ -13,7 +13,7 @@ use crate::spec::{ChunkSpec, FileSpec, LimitsSpec, Spec, StepSpec};
 pub(crate) const MAIN: &str = "main";
 
 /// What belongs into a step, where there are steps.
-const OF_A_STEP: [&str; 5] = ["source", "map", "require", "match", "write"];
+const OF_A_STEP: [&str; 6] = ["source", "map", "explode", "require", "match", "write"];
 
 /// Refuses a job file that has steps and is one as well.
 pub(crate) fn refuse_both(table: &DeTable<'_>, text: &Text) -> Result<(), Problem> {
@@ -30,7 +30,19 @@ pub(crate) fn refuse_both(table: &DeTable<'_>, text: &Text) -> Result<(), Proble
 
 /// The job that a file means.
 pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
-    let FileSpec { name, source, map, require, matches, target, write, chunk, limits, step } = file;
+    let FileSpec {
+        name,
+        source,
+        map,
+        explode,
+        require,
+        matches,
+        target,
+        write,
+        chunk,
+        limits,
+        step,
+    } = file;
     if !step.is_empty() {
         let mut steps = in_their_order(step, text)?;
         for step in &mut steps {
@@ -49,6 +61,7 @@ pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
         needs: Vec::new(),
         source,
         map,
+        explode,
         require,
         matches,
         write,

@@ -1,5 +1,6 @@
 //! `[[write]]`: which columns of an item go where.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
@@ -13,16 +14,24 @@ use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::{Columns, Word};
 use crate::spec::{StepSpec, WriteSpec};
+use crate::streams::Streams;
 
 /// The writes of a step, and the columns computed for them.
 pub(crate) struct Writes {
     pub(crate) writes: Vec<Write>,
-    /// Adds the computed columns to the item, where there are some.
-    pub(crate) compute: Option<ComputeMapper>,
+    /// The columns computed for the rows of a stream: name and expression.
+    pub(crate) computed: BTreeMap<usize, Vec<(String, String)>>,
 }
 
-/// Reads all `[[write]]` of a step for items with these columns.
-pub(crate) fn writes(job: &JobFile, step: &StepSpec, items: &SchemaRef) -> Result<Writes, Problem> {
+/// A column to be computed for the rows of a stream.
+struct Computed {
+    stream: usize,
+    name: String,
+    sql: String,
+}
+
+/// Reads all `[[write]]` of a step.
+pub(crate) fn writes(job: &JobFile, step: &StepSpec, streams: &Streams) -> Result<Writes, Problem> {
     let specs = &step.write;
     if specs.is_empty() {
         let (what, table) = match job.spec().steps.len() {
@@ -33,21 +42,30 @@ pub(crate) fn writes(job: &JobFile, step: &StepSpec, items: &SchemaRef) -> Resul
             .with_hint(format!("add a {table} with the table to write to"));
         return Err(job.problem(step.name.span(), fault));
     }
-    let mut reader = Reader { job, items, computed: Vec::new() };
-    let writes = specs.iter().map(|spec| reader.write(spec)).collect::<Result<_, _>>()?;
-    let computed = reader.computed;
-    if computed.is_empty() {
-        return Ok(Writes { writes, compute: None });
+    let mut computed = Vec::new();
+    let mut writes = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let stream = streams.find(job, spec.get_ref().from.as_ref())?;
+        let items = streams.columns(stream);
+        let mut reader = Reader { job, streams, stream, items, computed: &mut computed };
+        writes.push(reader.write(spec)?);
     }
-    let compute = ComputeMapper::new(computed, Arc::clone(items))?;
-    Ok(Writes { writes, compute: Some(compute) })
+    let mut by_stream: BTreeMap<usize, Vec<(String, String)>> = BTreeMap::new();
+    for Computed { stream, name, sql } in computed {
+        by_stream.entry(stream).or_default().push((name, sql));
+    }
+    Ok(Writes { writes, computed: by_stream })
 }
 
 struct Reader<'a> {
     job: &'a JobFile,
-    items: &'a SchemaRef,
-    /// Name and expression of columns to be computed.
-    computed: Vec<(String, String)>,
+    streams: &'a Streams,
+    /// The stream whose rows are written.
+    stream: usize,
+    /// Its columns.
+    items: SchemaRef,
+    /// Columns to be computed.
+    computed: &'a mut Vec<Computed>,
 }
 
 impl Reader<'_> {
@@ -68,6 +86,7 @@ impl Reader<'_> {
         self.key_is_written(write, &columns)?;
         Ok(Write {
             table: table(self.job, &write.table)?,
+            stream: self.streams.name(self.stream),
             mode,
             columns,
             key: names(&write.key),
@@ -127,7 +146,7 @@ impl Reader<'_> {
     fn columns(&mut self, write: &WriteSpec) -> Result<Vec<WriteColumn>, Problem> {
         match write.columns.as_ref().map(Spanned::get_ref) {
             None => {
-                let all = self.items.fields().iter().map(|f| f.name().clone());
+                let all = self.streams.own_columns(self.stream).into_iter();
                 Ok(all.map(|name| WriteColumn { column: name.clone(), from: name }).collect())
             }
             Some(Columns::List(words)) => words.iter().map(|word| self.same(word)).collect(),
@@ -143,7 +162,7 @@ impl Reader<'_> {
 
     /// A column that is called the same in the item.
     fn same(&self, word: &Word) -> Result<WriteColumn, Problem> {
-        known_column(self.job, word, self.items)?;
+        known_column(self.job, word, &self.items)?;
         Ok(WriteColumn { column: word.get_ref().clone(), from: word.get_ref().clone() })
     }
 
@@ -161,16 +180,17 @@ impl Reader<'_> {
         let from = self.free_name(&format!("{table}.{column}"));
         // Alone first: only so is it known which of them is wrong.
         let one = vec![(from.clone(), sql.clone())];
-        ComputeMapper::new(one, Arc::clone(self.items))
+        ComputeMapper::new(one, Arc::clone(&self.items))
             .map_err(|fault| self.job.sql_problem(expression, fault))?;
-        self.computed.push((from.clone(), sql.clone()));
+        self.computed.push(Computed { stream: self.stream, name: from.clone(), sql: sql.clone() });
         Ok(WriteColumn { column: column.to_owned(), from })
     }
 
     /// The name, or with a number behind it, that no other column has.
     fn free_name(&self, name: &str) -> String {
-        let is_taken =
-            |n: &String| is_column(self.items, n) || self.computed.iter().any(|c| c.0 == *n);
+        let is_taken = |n: &String| {
+            is_column(self.streams.schema(), n) || self.computed.iter().any(|c| c.name == *n)
+        };
         let numbered = (2u32..).map(|i| format!("{name} {i}"));
         let mut candidates = std::iter::once(name.to_owned()).chain(numbered);
         candidates.find(|n| !is_taken(n)).unwrap_or_else(|| name.to_owned())

@@ -171,7 +171,7 @@ impl MatchMapper {
             let keep = items.ordinals.iter().map(|o| Some(!failed.contains(o)));
             items = items.filter(&keep.collect::<BooleanArray>())?;
         }
-        Ok(Mapped { items, filtered: Vec::new(), failures })
+        Ok(Mapped { failures, ..Mapped::all(items) })
     }
 
     fn key_column(&self, keys: &[Option<Key>]) -> Result<ArrayRef> {

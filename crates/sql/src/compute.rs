@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion_expr::Expr;
-use kiln_core::{Fault, Items, Mapped, Mapper, Result, RunId, Stage};
+use kiln_core::{Fault, Items, Mapped, Mapper, Result, Run, Stage};
 
 use crate::columns::check_unique;
 use crate::depth;
@@ -28,7 +28,7 @@ pub struct ComputeMapper {
     /// How many columns the item has before.
     before: usize,
     schema: SchemaRef,
-    run: String,
+    run: Run,
 }
 
 impl ComputeMapper {
@@ -63,7 +63,7 @@ impl ComputeMapper {
             columns: compiled,
             before: input.fields().len(),
             schema: Arc::new(Schema::new(fields)),
-            run: String::new(),
+            run: Run::default(),
         })
     }
 }
@@ -74,8 +74,8 @@ impl Mapper for ComputeMapper {
         Arc::clone(&self.schema)
     }
 
-    fn begin(&mut self, run: &RunId) {
-        self.run.clone_from(&run.0);
+    fn begin(&mut self, run: &Run) {
+        self.run.clone_from(run);
     }
 
     async fn map(&mut self, items: Items) -> Result<Mapped> {
@@ -97,6 +97,7 @@ impl Mapper for ComputeMapper {
             None => items,
             Some(keep) => items.filter(&keep)?,
         };
-        Ok(Mapped { items, filtered: settled.filtered, failures: settled.failures })
+        let (filtered, failures) = (settled.filtered, settled.failures);
+        Ok(Mapped { filtered, failures, ..Mapped::all(items) })
     }
 }

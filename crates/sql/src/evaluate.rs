@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
-use arrow_array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow_array::{Array, ArrayRef, RecordBatch, new_empty_array, new_null_array};
 use arrow_schema::{DECIMAL128_MAX_PRECISION, DataType};
 use arrow_select::concat::concat;
 use datafusion_common::DataFusionError;
@@ -61,8 +61,20 @@ impl Expression {
         Ok(((0..holds.len()).filter(broken).collect(), failed))
     }
 
+    /// Evaluates a condition: the rows for which it is false, and those for which
+    /// it failed.
+    pub(crate) fn refuted(&self, batch: &RecordBatch) -> Result<(Vec<usize>, Failed)> {
+        let Evaluated { array, failed } = self.evaluate(batch)?;
+        let holds = array.as_boolean();
+        let refuted = |row: &usize| holds.is_valid(*row) && !holds.value(*row);
+        Ok(((0..holds.len()).filter(refuted).collect(), failed))
+    }
+
     /// Evaluates it for all rows or fails.
     pub(crate) fn whole(&self, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
+        if batch.num_rows() == 0 {
+            return Ok(new_empty_array(&self.kind));
+        }
         let array = self.physical.evaluate(batch)?.into_array(batch.num_rows())?;
         // Types grow with arithmetic, so that results fit, except beyond the
         // largest: there arrow computes on without a look at the digits.

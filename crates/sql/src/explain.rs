@@ -6,6 +6,8 @@ use datafusion_sql::sqlparser::parser::ParserError;
 use datafusion_sql::sqlparser::tokenizer::Location;
 use kiln_core::Fault;
 
+use crate::json::NotAsAsked;
+
 /// A place in the SQL text, as people count.
 pub(crate) fn place(at: Location) -> String {
     if at.line == 0 { String::new() } else { format!("line {}, column {}: ", at.line, at.column) }
@@ -53,6 +55,9 @@ pub(crate) fn value(error: &DataFusionError) -> Fault {
 }
 
 fn code(error: &DataFusionError, text: &str) -> &'static str {
+    if matches!(root(error), DataFusionError::External(e) if e.is::<NotAsAsked>()) {
+        return "json";
+    }
     match arrow(error) {
         Some(ArrowError::CastError(_) | ArrowError::ParseError(_)) => "cast",
         Some(ArrowError::DivideByZero) => "division",

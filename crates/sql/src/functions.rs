@@ -12,9 +12,13 @@ use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 
+use crate::element::{self, ElementPlanner};
+use crate::json::{self, JsonPlanner};
+
 static FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let mut by_name = HashMap::new();
-    for function in datafusion_functions::all_default_functions() {
+    let own = json::functions().into_iter().chain([element::function()]).map(Arc::new);
+    for function in datafusion_functions::all_default_functions().into_iter().chain(own) {
         for alias in function.aliases() {
             by_name.insert(alias.clone(), Arc::clone(&function));
         }
@@ -26,7 +30,7 @@ static FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
 /// The planner's window on the world.
 pub(crate) struct Functions {
     options: ConfigOptions,
-    planners: [Arc<dyn ExprPlanner>; 3],
+    planners: [Arc<dyn ExprPlanner>; 5],
 }
 
 impl Default for Functions {
@@ -34,6 +38,8 @@ impl Default for Functions {
         Self {
             options: ConfigOptions::new(),
             planners: [
+                Arc::new(JsonPlanner),
+                Arc::new(ElementPlanner),
                 Arc::new(CoreFunctionPlanner::default()),
                 Arc::new(DatetimeFunctionPlanner),
                 Arc::new(UnicodeFunctionPlanner),

@@ -16,16 +16,23 @@
 //! same: functions that ask the clock or chance are refused.
 //!
 //! Besides the item's columns, the SQL sees `_line` (integer, NULL where the
-//! source has no lines), `_file` (text), `_ordinal` (integer) and `_run`
-//! (text). A column of the item with such a name goes before.
+//! source has no lines), `_file` (text), `_ordinal` (integer), `_run` (text) and
+//! `_ingested_at` (when the run began, in UTC). A column of the item with such a
+//! name goes before.
+//!
+//! Functions are those of DataFusion that look at one row, and some of our own
+//! for JSON: they keep the digits of a number, which a tree of values would lose.
 
 mod columns;
 mod compile;
 mod compute;
 mod depth;
+mod dialect;
+mod element;
 mod evaluate;
 mod explain;
 mod functions;
+mod json;
 mod parse;
 mod plan;
 mod refuse;
@@ -35,5 +42,5 @@ mod verdict;
 mod view;
 
 pub use compute::ComputeMapper;
-pub use require::{RequireMapper, Rule};
+pub use require::{RequireMapper, Rule, Severity};
 pub use select::SqlMapper;

@@ -1,16 +1,16 @@
 //! From text to a syntax tree: one SELECT, or one expression.
 
 use datafusion_sql::sqlparser::ast::{Expr, Statement};
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
 use kiln_core::{Fault, Result};
 
 use crate::depth;
+use crate::dialect::Items;
 use crate::explain::{place, syntax};
 use crate::refuse::{self, Select};
 
-const DIALECT: GenericDialect = GenericDialect {};
+const DIALECT: Items = Items;
 
 /// Reads one SELECT over `item`.
 pub(crate) fn select(sql: &str) -> Result<Select> {

@@ -7,7 +7,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use async_trait::async_trait;
 use datafusion_expr::Expr;
-use kiln_core::{CellColumn, Fault, Items, Mapped, Mapper, Result, RunId, Stage};
+use kiln_core::{CellColumn, Fault, Items, Mapped, Mapper, Result, Run, Stage};
 
 use crate::columns::Columns;
 use crate::depth;
@@ -28,7 +28,7 @@ pub struct SqlMapper {
     condition: Option<Expression>,
     columns: Vec<Expression>,
     schema: SchemaRef,
-    run: String,
+    run: Run,
 }
 
 impl SqlMapper {
@@ -64,7 +64,7 @@ impl SqlMapper {
         );
         let schema = Arc::new(schema);
         CellColumn::of(&RecordBatch::new_empty(Arc::clone(&schema)))?;
-        Ok(Self { view, condition, columns: compiled, schema, run: String::new() })
+        Ok(Self { view, condition, columns: compiled, schema, run: Run::default() })
     }
 }
 
@@ -74,8 +74,8 @@ impl Mapper for SqlMapper {
         Arc::clone(&self.schema)
     }
 
-    fn begin(&mut self, run: &RunId) {
-        self.run.clone_from(&run.0);
+    fn begin(&mut self, run: &Run) {
+        self.run.clone_from(run);
     }
 
     async fn map(&mut self, items: Items) -> Result<Mapped> {
@@ -114,5 +114,5 @@ fn settle(items: Items, kept: &Kept, mut batch: RecordBatch, verdicts: Verdicts)
         let mut keeps = keep.values().iter();
         ordinals.retain(|_| keeps.next() == Some(true));
     }
-    Ok(Mapped { items: Items { batch, ordinals, origins }, filtered, failures })
+    Ok(Mapped { filtered, failures, ..Mapped::all(Items { batch, ordinals, origins }) })
 }

@@ -4,9 +4,14 @@ use std::collections::HashSet;
 use std::iter::repeat_n;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
-use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
-use kiln_core::{Fault, Items, Result};
+use arrow_array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use kiln_core::{Fault, Items, Result, Run};
+
+/// How Arrow names the time zone of an instant.
+const UTC: &str = "+00:00";
 
 /// What kiln knows of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,20 +20,22 @@ enum Known {
     File,
     Ordinal,
     Run,
+    IngestedAt,
 }
 
 impl Known {
-    const ALL: [(&'static str, DataType, Self); 4] = [
-        ("_line", DataType::Int64, Self::Line),
-        ("_file", DataType::Utf8, Self::File),
-        ("_ordinal", DataType::Int64, Self::Ordinal),
-        ("_run", DataType::Utf8, Self::Run),
-    ];
+    fn all() -> [(&'static str, DataType, Self); 5] {
+        let moment = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+        [
+            ("_line", DataType::Int64, Self::Line),
+            ("_file", DataType::Utf8, Self::File),
+            ("_ordinal", DataType::Int64, Self::Ordinal),
+            ("_run", DataType::Utf8, Self::Run),
+            ("_ingested_at", moment, Self::IngestedAt),
+        ]
+    }
 
-    fn array(self, items: &Items, run: &str) -> ArrayRef {
-        let text = |text: &str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(repeat_n(text, items.len())))
-        };
+    fn array(self, items: &Items, run: &Run) -> ArrayRef {
         let integer = |n: u64| i64::try_from(n).ok();
         match self {
             Self::Line => Arc::new(Int64Array::from_iter(
@@ -40,7 +47,14 @@ impl Known {
             Self::File => Arc::new(StringArray::from_iter_values(
                 items.ordinals.iter().map(|o| items.origins.source(*o)),
             )),
-            Self::Run => text(run),
+            Self::Run => {
+                let runs = repeat_n(run.id.0.as_str(), items.len());
+                Arc::new(StringArray::from_iter_values(runs))
+            }
+            Self::IngestedAt => {
+                let moments = repeat_n(run.began, items.len());
+                Arc::new(TimestampMicrosecondArray::from_iter(moments).with_timezone(UTC))
+            }
         }
     }
 }
@@ -65,10 +79,12 @@ impl View {
     pub(crate) fn everything(input: &Schema) -> Self {
         let of_item =
             input.fields().iter().enumerate().map(|(i, f)| (Arc::clone(f), From::Item(i)));
-        let known =
-            Known::ALL.into_iter().filter(|(name, ..)| input.column_with_name(name).is_none()).map(
-                |(name, kind, known)| (Arc::new(Field::new(name, kind, true)), From::Known(known)),
-            );
+        let known = Known::all()
+            .into_iter()
+            .filter(|(name, ..)| input.column_with_name(name).is_none())
+            .map(|(name, kind, known)| {
+                (Arc::new(Field::new(name, kind, true)), From::Known(known))
+            });
         Self::of(of_item.chain(known))
     }
 
@@ -88,7 +104,7 @@ impl View {
     }
 
     /// What the expressions see of these items.
-    pub(crate) fn batch(&self, items: &Items, run: &str) -> Result<RecordBatch> {
+    pub(crate) fn batch(&self, items: &Items, run: &Run) -> Result<RecordBatch> {
         let column = |from: &From| match *from {
             From::Item(i) => items.batch.columns().get(i).map(Arc::clone),
             From::Known(known) => Some(known.array(items, run)),

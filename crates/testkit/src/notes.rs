@@ -98,6 +98,7 @@ fn write(name: &str, mode: Mode, columns: &[(&str, &str)], key: &[&str]) -> Writ
     };
     Write {
         table: table(name),
+        stream: None,
         mode,
         columns: columns.iter().map(column).collect(),
         key: key.iter().map(|k| (*k).to_owned()).collect(),
@@ -188,6 +189,7 @@ pub fn unit(from: u64, fates: &[Fate], writes: &[Write]) -> Unit {
             .into_iter()
             .map(|ordinal| DeadLetter::new(&failure(ordinal), origins.origin(ordinal)))
             .collect(),
+        warnings: Vec::new(),
         writes: writes.iter().map(|write| rows(write, &batch, &items)).collect(),
         items,
         origins,

@@ -91,6 +91,7 @@ fn write(table: &str, mode: Mode, columns: &[&str], key: &[&str]) -> Write {
     let column = |name: &&str| WriteColumn { column: (*name).into(), from: (*name).into() };
     Write {
         table: TableName { schema: None, name: table.to_owned() },
+        stream: None,
         mode,
         columns: columns.iter().map(column).collect(),
         key: key.iter().map(|name| (*name).to_owned()).collect(),

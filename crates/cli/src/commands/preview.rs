@@ -49,6 +49,13 @@ fn rendered(preview: &Preview) -> String {
     if !failed.is_empty() {
         text.push_str(&format!("{}\n", failed.lines("")));
     }
+    let mut warned = Table::new(["item", "breaks the rule"]);
+    for item in &preview.warned {
+        warned.row([place(&item.source, item.line), item.rule.clone()]);
+    }
+    if !warned.is_empty() {
+        text.push_str(&format!("{}\n", warned.lines("")));
+    }
     let [read, filtered, failed] =
         [preview.read, preview.filtered as u64, preview.failed.len() as u64].map(grouped);
     text + &format!(

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::runs::{as_json, moment, none_yet, state};
 use crate::ledger::{Book, Place};
+use crate::report::{rule_as_json, rule_table};
 use crate::table::{Table, grouped};
 use crate::{exit, output};
 
@@ -83,6 +84,10 @@ fn machine(
     });
     let mut all = as_json(run);
     all["steps"] = steps.iter().map(|s| step_as_json(s, run)).collect();
+    let rules = |step: &StepRecord| -> Vec<Value> {
+        step.rules.iter().map(|rule| rule_as_json(&step.name, rule)).collect()
+    };
+    all["rules"] = steps.iter().flat_map(rules).collect();
     all["dead_letters"] = failed.collect();
     all["resume"] = resume.into();
     all
@@ -149,6 +154,10 @@ fn person(
     let several = steps.len() > 1;
     if several {
         text.push_str(&format!("\n{}", step_table(steps, run).lines("  ")));
+    }
+    let rules = rule_table(steps.iter().map(|s| (s.name.as_str(), s.rules.as_slice())));
+    if !rules.is_empty() {
+        text.push_str(&format!("\n{}", rules.lines("  ")));
     }
     let heads = ["stage", "code", ">dead letters"];
     let mut table = Table::new(several.then_some("step").into_iter().chain(heads));

@@ -87,6 +87,7 @@ fn part_of(unit: &Unit, items: Vec<u64>) -> Result<Unit> {
         items,
         filtered: Vec::new(),
         dead_letters: Vec::new(),
+        warnings: Vec::new(),
         writes,
         origins: std::sync::Arc::clone(&unit.origins),
     })

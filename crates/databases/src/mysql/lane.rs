@@ -12,7 +12,7 @@ use super::fault::{ends_session, fault, leaves_open, own_fault};
 use super::insert::Halfway;
 use super::session::Session;
 use super::write::Writer;
-use super::{dead_letters, diagnose, mark};
+use super::{dead_letters, diagnose, mark, rules};
 use crate::written::{Order, Written};
 
 /// Commits units in [`submit`](Lane::submit) and keeps the answer for
@@ -90,6 +90,7 @@ impl MysqlLane {
         let duplicates = self.writes.write(&mut self.session, unit, &mut halfway).await?;
         let counts = unit.counts().with_duplicates(duplicates);
         dead_letters::write(&mut self.session, &self.key, &unit.dead_letters).await?;
+        rules::add(&mut self.session, &self.key, unit.rules()).await?;
         mark::advance(&mut self.session, &self.key, unit, &counts).await?;
         crash_point("mark");
         Ok(counts)

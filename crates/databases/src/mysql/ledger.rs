@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Result, RunId,
-    RunRecord, RunState,
+    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Result,
+    RuleCount, RunId, RunRecord, RunState,
 };
 use mysql_async::{Params, Row, params};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -18,7 +18,7 @@ use super::session::{Session, value};
 use super::{dead_letters, mark};
 
 const SCHEMA: &str = include_str!("ledger.sql");
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// How often a statement that met others in a deadlock is tried.
 const TRIES: u32 = 5;
@@ -108,8 +108,8 @@ impl Ledger for MysqlLedger {
     async fn prepare(&self) -> Result<()> {
         let rows = self.read("SELECT MAX(version) FROM kiln_meta", Params::Empty).await?;
         match known_version(&rows)? {
-            Some(_) => Ok(()),
-            None => prepare_ledger(&mut self.server.connect().await?).await,
+            Some(VERSION) => Ok(()),
+            _ => prepare_ledger(&mut self.server.connect().await?).await,
         }
     }
 
@@ -284,6 +284,16 @@ impl Ledger for MysqlLedger {
         let rows = self.read(sql, params! { "run" => &run.0 }).await?;
         rows.first().map_or(Ok(0), |row| get(row, 0))
     }
+
+    async fn rules(&self, run: &RunId, step: &str) -> Result<Vec<RuleCount>> {
+        let sql = "SELECT rule, SUM(failed), SUM(warned) FROM kiln_rules \
+                   WHERE run = :run AND step = :step GROUP BY rule ORDER BY rule";
+        let rows = self.read(sql, params! { "run" => &run.0, "step" => step }).await?;
+        let count = |row: &Row| {
+            Ok(RuleCount { rule: get(row, 0)?, failed: get(row, 1)?, warned: get(row, 2)? })
+        };
+        rows.iter().map(count).collect()
+    }
 }
 
 async fn abandon(session: &mut Session, run: &RunId, epoch: u64) -> Result<bool, DbError> {
@@ -299,15 +309,15 @@ async fn abandon(session: &mut Session, run: &RunId, epoch: u64) -> Result<bool,
     Ok(true)
 }
 
-/// Makes the ledger if it is not there. Each table commits by itself; the last
+/// Makes the ledger, or what an older one lacks. Each table commits by itself; the last
 /// one tells that all are there.
 pub(super) async fn prepare_ledger(session: &mut Session) -> Result<()> {
-    if version(session).await?.is_some() {
+    if version(session).await? == Some(VERSION) {
         return Ok(());
     }
     lock(session, "ledger").await?;
     // Somebody else may have made it while this one waited for the lock.
-    if version(session).await?.is_none() {
+    if version(session).await? != Some(VERSION) {
         for statement in statements(SCHEMA) {
             session.run(statement.sql).await.map_err(|e| {
                 own_fault(&e).at("kiln's ledger (tables kiln_*) is not there and can't be made")
@@ -340,6 +350,9 @@ fn known_version(rows: &[Row]) -> Result<Option<i32>> {
 pub(super) async fn check_ledger(session: &mut Session) -> Result<Check> {
     let what = "ledger (tables kiln_*)";
     let there = match version(session).await {
+        Ok(Some(version)) if version < VERSION => {
+            return Ok(Check::note(what, "is of an older kiln; the first run adds what it lacks"));
+        }
         Ok(version) => version.is_some(),
         // To who may not see a table it looks as if it were not there.
         Err(fault) if fault.kind() == Kind::NotPermitted => {
@@ -355,6 +368,8 @@ pub(super) async fn check_ledger(session: &mut Session) -> Result<Check> {
             "UPDATE kiln_marks SET epoch = epoch",
             "INSERT INTO kiln_dead_letters (run) VALUES (?)",
             "SELECT run FROM kiln_dead_letters LIMIT 0",
+            "INSERT INTO kiln_rules (run) VALUES (?)",
+            "UPDATE kiln_rules SET warned = warned",
         ],
         false => &["CREATE TABLE kiln_meta (version INTEGER NOT NULL)"],
     };

@@ -1,5 +1,5 @@
--- The ledger: runs, how far their lanes got, and the items that failed.
--- Run by kiln when it is not there yet; whoever may not create tables can have
+-- The ledger: runs, how far their lanes got, the items that failed, and the
+-- rules that items broke. Run by kiln when it, or a part of it, is not there yet; whoever may not create tables can have
 -- it run by somebody who may, and needs then SELECT, INSERT and UPDATE on them.
 CREATE TABLE IF NOT EXISTS kiln_runs (
     run            VARCHAR(255) NOT NULL PRIMARY KEY,
@@ -64,5 +64,17 @@ CREATE TABLE IF NOT EXISTS kiln_dead_letters (
     PRIMARY KEY (run, step, ordinal)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
+CREATE TABLE IF NOT EXISTS kiln_rules (
+    run    VARCHAR(255) NOT NULL,
+    step   VARCHAR(255) NOT NULL,
+    lane   BIGINT NOT NULL,
+    rule   VARCHAR(255) NOT NULL,
+    failed BIGINT NOT NULL,
+    warned BIGINT NOT NULL,
+    PRIMARY KEY (run, step, lane, rule)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
+
+-- Version 1 had no rules.
 CREATE TABLE IF NOT EXISTS kiln_meta (version INTEGER NOT NULL) ENGINE = InnoDB;
-INSERT INTO kiln_meta (version) SELECT 1 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
+INSERT INTO kiln_meta (version) SELECT 2 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
+UPDATE kiln_meta SET version = 2 WHERE version < 2;

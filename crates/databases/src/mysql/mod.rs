@@ -29,6 +29,7 @@ mod order;
 mod pages;
 mod read_as;
 mod rehearse;
+mod rules;
 mod script;
 mod server;
 mod session;

@@ -72,7 +72,7 @@ fn text<'a>(value: &'a Option<Cow<'_, str>>) -> Cell<'a> {
     value.as_deref().map_or(Cell::Null, Cell::Text)
 }
 
-fn without_nul(text: &str) -> Cow<'_, str> {
+pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\\x00").into() } else { text.into() }
 }
 

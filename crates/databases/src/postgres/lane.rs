@@ -22,7 +22,7 @@ use super::suspects::Why;
 use super::transaction::{Step, Transaction};
 use super::wire::{self, Answers, Connection, Parameter, Request, ServerError};
 use super::write::{Halfway, How, Writer};
-use super::{dead_letters, mark};
+use super::{dead_letters, mark, rules};
 use crate::written::{Order, Written};
 
 /// Units on their way before the first is answered: while the server commits
@@ -163,11 +163,12 @@ impl PostgresLane {
         Refusal::unless_none(rejections)
     }
 
-    /// What follows the rows: dead letters, the mark, COMMIT.
+    /// What follows the rows: dead letters, broken rules, the mark, COMMIT.
     fn put_end(&self, transaction: &mut Transaction, unit: &Unit, counts: &Counts) -> Result<()> {
         if !unit.dead_letters.is_empty() {
             dead_letters::put(transaction, &self.key, &unit.dead_letters)?;
         }
+        rules::put(transaction, &self.key, &unit.rules())?;
         mark::put(transaction, &self.key, unit, counts)?;
         transaction.point("mark");
         transaction.point("commit");

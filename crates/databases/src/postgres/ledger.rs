@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Result, RunId,
-    RunRecord, RunState,
+    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Result,
+    RuleCount, RunId, RunRecord, RunState,
 };
 use tokio::sync::Mutex;
 use tokio_postgres::types::{ToSql, Type};
@@ -18,7 +18,7 @@ use super::server::Server;
 use super::sink::{read_counts, read_mark};
 
 const SCHEMA: &str = include_str!("ledger.sql");
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Two that create the ledger at once follow each other. The number is the next
 /// after the one of the set-up script.
@@ -91,7 +91,7 @@ impl PostgresLedger {
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn prepare(&self) -> Result<()> {
-        if version(&*self.client().await?).await?.is_some() {
+        if version(&*self.client().await?).await? == Some(VERSION) {
             return Ok(());
         }
         prepare_ledger(&self.server.connect().await?).await
@@ -305,17 +305,30 @@ FROM kiln.marks WHERE run = $1 AND step = $2 ORDER BY lane";
         let rows = self.read(sql, &[(&run.0, Type::TEXT)]).await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
     }
+
+    async fn rules(&self, run: &RunId, step: &str) -> Result<Vec<RuleCount>> {
+        let sql = "\
+SELECT rule, sum(failed)::bigint, sum(warned)::bigint FROM kiln.rules
+WHERE run = $1 AND step = $2 GROUP BY rule ORDER BY rule COLLATE \"C\"";
+        let rows = self.read(sql, &[(&run.0, Type::TEXT), (&step, Type::TEXT)]).await?;
+        let count = |row: &Row| RuleCount {
+            rule: row.get(0),
+            failed: row.get::<_, i64>(1).unsigned_abs(),
+            warned: row.get::<_, i64>(2).unsigned_abs(),
+        };
+        Ok(rows.iter().map(count).collect())
+    }
 }
 
-/// Makes the ledger if it is not there, on a connection without a transaction.
+/// Makes the ledger, or what an older one lacks, on a connection without a transaction.
 pub(super) async fn prepare_ledger(client: &Client) -> Result<()> {
-    if version(client).await?.is_some() {
+    if version(client).await? == Some(VERSION) {
         return Ok(());
     }
     client.batch_execute(LEDGER_LOCK).await.map_err(|e| own_fault(&e))?;
     let made = async {
         // Somebody else may have made it while this one waited for the lock.
-        if version(client).await?.is_none() {
+        if version(client).await? != Some(VERSION) {
             client.batch_execute(SCHEMA).await.map_err(|e| {
                 own_fault(&e).at("kiln's ledger (schema kiln) is not there and can't be made")
             })?;
@@ -350,12 +363,15 @@ async fn version(client: &Client) -> Result<Option<i32>> {
 pub(super) async fn check_ledger(client: &Client) -> Result<Check> {
     let what = "ledger (schema kiln)";
     let there = match version(client).await {
+        Ok(Some(version)) if version < VERSION => {
+            return Ok(Check::note(what, "is of an older kiln; the first run adds what it lacks"));
+        }
         Ok(version) => version.is_some(),
         Err(fault) => return Ok(Check::fail(what, fault)),
     };
     let sql = if there {
         "SELECT bool_and(pg_catalog.has_table_privilege('kiln.' || t, p)) \
-         FROM unnest(ARRAY['runs', 'marks', 'dead_letters']) t, \
+         FROM unnest(ARRAY['runs', 'marks', 'dead_letters', 'rules']) t, \
               unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p"
     } else {
         "SELECT coalesce( \

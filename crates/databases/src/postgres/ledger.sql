@@ -1,5 +1,5 @@
--- The ledger: runs, how far their lanes got, and the items that failed.
--- Run by kiln when it is not there yet; whoever may not create a schema can
+-- The ledger: runs, how far their lanes got, the items that failed, and the
+-- rules that items broke. Run by kiln when it, or a part of it, is not there yet; whoever may not create a schema can
 -- have it run by somebody who may, and needs then USAGE on the schema and
 -- SELECT, INSERT and UPDATE on its tables.
 CREATE SCHEMA IF NOT EXISTS kiln;
@@ -70,5 +70,17 @@ CREATE TABLE IF NOT EXISTS kiln.dead_letters (
 COMMENT ON COLUMN kiln.dead_letters.escaped IS
     'raw held NUL: it stands there as \x00, and each backslash is doubled';
 
+CREATE TABLE IF NOT EXISTS kiln.rules (
+    run    text NOT NULL,
+    step   text NOT NULL,
+    lane   bigint NOT NULL,
+    rule   text NOT NULL,
+    failed bigint NOT NULL,
+    warned bigint NOT NULL,
+    PRIMARY KEY (run, step, lane, rule)
+) WITH (fillfactor = 50);
+
+-- Version 1 had no rules.
 CREATE TABLE IF NOT EXISTS kiln.meta (version integer NOT NULL);
-INSERT INTO kiln.meta (version) SELECT 1 WHERE NOT EXISTS (SELECT FROM kiln.meta);
+INSERT INTO kiln.meta (version) SELECT 2 WHERE NOT EXISTS (SELECT FROM kiln.meta);
+UPDATE kiln.meta SET version = 2 WHERE version < 2;

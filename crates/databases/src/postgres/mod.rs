@@ -28,6 +28,7 @@ mod ledger;
 mod mark;
 mod order;
 mod pages;
+mod rules;
 mod server;
 mod session;
 mod sink;

@@ -41,6 +41,7 @@ pub(super) enum Step {
     /// The rows of the write with this number.
     Write(usize),
     DeadLetters,
+    Rules,
     Mark,
     Commit,
 }

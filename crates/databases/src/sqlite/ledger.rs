@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Claim, DeadLetter, Fault, Kind, Ledger, Mark, NewRun, Owner, Result, RunId, RunRecord, RunState,
+    Claim, DeadLetter, Fault, Kind, Ledger, Mark, NewRun, Owner, Result, RuleCount, RunId,
+    RunRecord, RunState,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, ToSql, Transaction, params};
 
-use super::record::{dead_letter, json, run_record};
+use super::record::{dead_letter, json, rule_count, run_record};
 use super::session::at;
 use super::worker::Worker;
 use super::{mark, schema};
@@ -17,6 +18,7 @@ use super::{mark, schema};
 const RUNS: &str = "the ledger's table kiln_runs";
 const MARKS: &str = "the ledger's table kiln_marks";
 const DEAD_LETTERS: &str = "the ledger's table kiln_dead_letters";
+const RULES: &str = "the ledger's table kiln_rules";
 
 /// The database's clock, as text and in seconds.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
@@ -47,7 +49,8 @@ impl SqliteLedger {
         })
     }
 
-    /// Reads rows of the ledger; where there is no ledger yet there are none.
+    /// Reads rows of the ledger; where there is no ledger yet, or one that lacks
+    /// the table, there are none.
     async fn rows<T: Send + 'static>(
         &self,
         table: &'static str,
@@ -56,8 +59,10 @@ impl SqliteLedger {
         read: fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
         let look = move |connection: &Connection| {
-            if !schema::is_there(connection)? {
-                return Ok(Vec::new());
+            match schema::version(connection)? {
+                None => return Ok(Vec::new()),
+                Some(1) if table == RULES => return Ok(Vec::new()),
+                Some(_) => {}
             }
             let mut statement = connection.prepare(&sql).map_err(at(table))?;
             let rows = statement.query_map(params, read).map_err(at(table))?;
@@ -262,6 +267,12 @@ impl Ledger for SqliteLedger {
         let sql = "SELECT count(*) FROM kiln_dead_letters WHERE run = ?1";
         let counts = self.rows(DEAD_LETTERS, sql.to_owned(), [run.0.clone()], |row| row.get(0));
         Ok(counts.await?.pop().unwrap_or_default())
+    }
+
+    async fn rules(&self, run: &RunId, step: &str) -> Result<Vec<RuleCount>> {
+        let sql = "SELECT rule, sum(failed) AS failed, sum(warned) AS warned FROM kiln_rules
+                   WHERE run = ?1 AND step = ?2 GROUP BY rule ORDER BY rule";
+        self.rows(RULES, sql.to_owned(), [run.0.clone(), step.to_owned()], rule_count).await
     }
 }
 

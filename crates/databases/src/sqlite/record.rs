@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kiln_core::{
-    DeadLetter, Fault, Fingerprint, NewRun, Origin, Owner, Result, RunId, RunRecord, RunState,
-    Stage,
+    DeadLetter, Fault, Fingerprint, NewRun, Origin, Owner, Result, RuleCount, RunId, RunRecord,
+    RunState, Stage,
 };
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Error, Row};
@@ -60,6 +60,10 @@ pub(super) fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         tries: row.get("tries")?,
         at: row.get("at")?,
     })
+}
+
+pub(super) fn rule_count(row: &Row<'_>) -> rusqlite::Result<RuleCount> {
+    Ok(RuleCount { rule: row.get("rule")?, failed: row.get("failed")?, warned: row.get("warned")? })
 }
 
 fn fingerprint(row: &Row<'_>, column: &str) -> rusqlite::Result<Fingerprint> {

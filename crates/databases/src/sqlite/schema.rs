@@ -5,14 +5,15 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::session::{Session, at};
 
-/// The layout below.
-const VERSION: i64 = 1;
+/// The layout below. The first had no `kiln_rules`.
+const VERSION: i64 = 2;
 
 /// Time is the database's own, in UTC; a run's lease ends at a number of
 /// seconds since 1970.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS kiln_meta (version INTEGER NOT NULL);
-INSERT INTO kiln_meta (version) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
+INSERT INTO kiln_meta (version) SELECT 2 WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
+UPDATE kiln_meta SET version = 2 WHERE version < 2;
 
 CREATE TABLE IF NOT EXISTS kiln_runs (
     number INTEGER PRIMARY KEY,
@@ -70,12 +71,22 @@ CREATE TABLE IF NOT EXISTS kiln_dead_letters (
     at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     PRIMARY KEY (run, step, ordinal)
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS kiln_rules (
+    run TEXT NOT NULL,
+    step TEXT NOT NULL,
+    lane INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    failed INTEGER NOT NULL,
+    warned INTEGER NOT NULL,
+    PRIMARY KEY (run, step, lane, rule)
+) WITHOUT ROWID;
 ";
 
 /// Makes sure that the ledger's tables are there; where they are, nothing is
 /// written.
 pub(super) fn prepare(session: &mut Session) -> Result<()> {
-    if is_there(session.connection()?)? {
+    if version(session.connection()?)? == Some(VERSION) {
         return Ok(());
     }
     session.transact(|transaction| create(transaction))
@@ -86,16 +97,24 @@ pub(super) fn create(connection: &Connection) -> Result<()> {
     connection.execute_batch(TABLES).map_err(at("the ledger's tables"))
 }
 
-/// Whether the tables are there.
+/// Whether the tables are all there.
 ///
 /// # Errors
-/// [`Kind::Config`](kiln_core::Kind::Config) if they are of a newer kiln.
-pub(super) fn is_there(connection: &Connection) -> Result<bool> {
+/// As [`version`].
+pub(super) fn is_complete(connection: &Connection) -> Result<bool> {
+    Ok(version(connection)? == Some(VERSION))
+}
+
+/// The layout of the ledger that is there, if one is.
+///
+/// # Errors
+/// [`Kind::Config`](kiln_core::Kind::Config) if it is of a newer kiln.
+pub(super) fn version(connection: &Connection) -> Result<Option<i64>> {
     let count = "SELECT count(*) FROM main.sqlite_schema WHERE name IN
         ('kiln_meta', 'kiln_runs', 'kiln_runs_open', 'kiln_marks', 'kiln_dead_letters')";
     let count: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(at("the ledger"))?;
-    if count == 0 {
-        return Ok(false);
+    if count < 5 {
+        return Ok(None);
     }
     let version: Option<i64> = connection
         .query_row("SELECT max(version) FROM kiln_meta", [], |row| row.get(0))
@@ -107,6 +126,6 @@ pub(super) fn is_there(connection: &Connection) -> Result<bool> {
             "the ledger is of a newer kiln: its layout is {version}, this kiln knows {VERSION}"
         ))
         .with_hint("use the newer kiln")),
-        _ => Ok(count == 5),
+        version => Ok(version),
     }
 }

@@ -101,8 +101,8 @@ fn reachable(session: &mut Session) -> Check {
 /// Writes to the ledger, inside the rehearsal: nothing else tells as well
 /// whether that will be possible.
 fn ledger_check(connection: &Connection) -> Check {
-    let written = schema::is_there(connection).and_then(|is_there| {
-        if is_there {
+    let written = schema::is_complete(connection).and_then(|is_complete| {
+        if is_complete {
             let touch = "UPDATE kiln_meta SET version = version";
             connection.execute_batch(touch).map_err(at("the ledger"))
         } else {

@@ -1,13 +1,14 @@
 //! Committing a unit of work: rows, sums, dead letters and mark, or nothing.
 
 use kiln_core::{
-    DeadLetter, Fault, Kind, Landed, LaneKey, Refusal, Result, Settled, Unit, crash_point,
+    DeadLetter, Fault, Kind, Landed, LaneKey, Refusal, Result, RuleCount, Settled, Unit,
+    crash_point,
 };
 use rusqlite::{Connection, params};
 
 use super::place::Place;
 use super::plan::Plans;
-use super::session::{Session, begin};
+use super::session::{Session, at, begin};
 use super::write::{Halfway, write};
 use super::{fault, mark};
 
@@ -44,6 +45,7 @@ fn try_commit(
     let duplicates = write(&transaction, plans, &unit.writes, &unit.items, &mut halfway)?;
     halfway.end();
     dead_letters(&transaction, lane, &unit.dead_letters)?;
+    rules(&transaction, lane, &unit.rules()).map_err(at("the ledger's table kiln_rules"))?;
     let counts = unit.counts().with_duplicates(duplicates);
     mark::advance(&transaction, lane, unit, &counts)?;
     crash_point("mark");
@@ -110,6 +112,21 @@ fn insert_dead_letters(
             letter.message,
             letter.tries,
         ])?;
+    }
+    Ok(())
+}
+
+/// Adds up how many items broke each rule; each lane for itself, so that none
+/// waits for another.
+fn rules(connection: &Connection, lane: &LaneKey, rules: &[RuleCount]) -> rusqlite::Result<()> {
+    for RuleCount { rule, failed, warned } in rules {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO kiln_rules (run, step, lane, rule, failed, warned)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (run, step, lane, rule)
+             DO UPDATE SET failed = failed + excluded.failed, warned = warned + excluded.warned",
+        )?;
+        statement.execute(params![lane.run.0, lane.step, lane.lane, rule, failed, warned])?;
     }
     Ok(())
 }

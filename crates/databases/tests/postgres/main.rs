@@ -55,6 +55,7 @@ fn write(table: &str, mode: Mode, columns: &[&str], key: &[&str]) -> Write {
     let column = |name: &&str| WriteColumn { column: (*name).into(), from: (*name).into() };
     Write {
         table: TableName::parse(table).unwrap(),
+        stream: None,
         mode,
         columns: columns.iter().map(column).collect(),
         key: key.iter().map(|k| (*k).into()).collect(),
@@ -96,6 +97,7 @@ fn unit(from: u64, writes: Vec<RecordBatch>) -> Unit {
         items,
         filtered: Vec::new(),
         dead_letters: Vec::new(),
+        warnings: Vec::new(),
         origins: Arc::new(NoOrigins),
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn lane_key(epoch: u64) -> LaneKey {
 pub(crate) fn insert(table: &str, columns: &[&str]) -> Write {
     Write {
         table: TableName::parse(table).unwrap(),
+        stream: None,
         mode: Mode::Insert,
         columns: columns
             .iter()
@@ -158,6 +159,7 @@ pub(crate) fn unit(from: u64, writes: Vec<RecordBatch>) -> Unit {
         items: ordinals,
         filtered: Vec::new(),
         dead_letters: Vec::new(),
+        warnings: Vec::new(),
         origins: Arc::new(NoOrigins),
     }
 }

@@ -46,6 +46,7 @@ pub(crate) async fn copy(
             filtered: chunk.failures.iter().map(|f| f.ordinal).collect(),
             writes: vec![Rows { batch: chunk.items.batch, ordinals: chunk.items.ordinals }],
             dead_letters: Vec::new(),
+            warnings: Vec::new(),
             origins: Arc::new(NoOrigins),
         };
         lane.submit(Arc::new(unit)).await;

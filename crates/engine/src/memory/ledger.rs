@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use kiln_core::{
-    Claim, Counts, DeadLetter, Fault, LaneKey, Ledger, Mark, NewRun, Owner, Result, RunId,
-    RunRecord, RunState, Unit,
+    Cell, Claim, Counts, DeadLetter, Fault, LaneKey, Ledger, Mark, NewRun, Owner, Result,
+    RuleCount, RunId, RunRecord, RunState, Unit,
 };
 
 use super::MemoryTarget;
@@ -17,6 +17,7 @@ pub(super) struct Book {
     runs: Vec<Entry>,
     marks: BTreeMap<(RunId, String, u32), (u64, Mark)>,
     letters: BTreeMap<(RunId, String, u64), DeadLetter>,
+    rules: BTreeMap<(RunId, String, String), RuleCount>,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,13 @@ impl Book {
             let kept = DeadLetter { at: Some(now()), ..letter.clone() };
             self.letters.insert((key.run.clone(), key.step.clone(), letter.ordinal), kept);
         }
+        for RuleCount { rule, failed, warned } in unit.rules() {
+            let place = (key.run.clone(), key.step.clone(), rule.clone());
+            let none = RuleCount { rule, failed: 0, warned: 0 };
+            let count = self.rules.entry(place).or_insert(none);
+            count.failed += failed;
+            count.warned += warned;
+        }
         Ok(())
     }
 
@@ -93,10 +101,11 @@ fn claim(key: &LaneKey) -> Claim {
     Claim { run: key.run.clone(), epoch: key.epoch }
 }
 
-/// Seconds since 1970: enough for a ledger that nobody reads after the process.
+/// The moment, RFC 3339 in UTC.
 fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs().to_string()
+    let micros = i64::try_from(since.as_micros()).unwrap_or_default();
+    format!("{}Z", Cell::Timestamp(micros, false).to_string().replace(' ', "T"))
 }
 
 /// The ledger of a [`MemoryTarget`].
@@ -260,5 +269,12 @@ impl Ledger for MemoryLedger {
 
     async fn dead_letter_count(&self, run: &RunId) -> Result<u64> {
         Ok(self.0.with_book(|book| book.letters.keys().filter(|(r, ..)| r == run).count() as u64))
+    }
+
+    async fn rules(&self, run: &RunId, step: &str) -> Result<Vec<RuleCount>> {
+        Ok(self.0.with_book(|book| {
+            let of = |((r, s, _), _): &(&(RunId, String, String), _)| r == run && s == step;
+            book.rules.iter().filter(of).map(|(_, count)| count.clone()).collect()
+        }))
     }
 }

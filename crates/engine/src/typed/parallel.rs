@@ -94,15 +94,13 @@ impl Parts {
     fn together(self, schema: &SchemaRef, all: &Items) -> Result<Mapped> {
         let batch = concat_batches(schema, self.0.iter().map(|part| &part.items.batch))
             .map_err(|e| Fault::bug(format!("what the mapper gave can't be put together: {e}")))?;
-        let mut mapped = Mapped {
-            items: Items { batch, ordinals: Vec::new(), origins: Arc::clone(&all.origins) },
-            filtered: Vec::new(),
-            failures: Vec::new(),
-        };
+        let origins = Arc::clone(&all.origins);
+        let mut mapped = Mapped::all(Items { batch, ordinals: Vec::new(), origins });
         for part in self.0 {
             mapped.items.ordinals.extend(part.items.ordinals);
             mapped.filtered.extend(part.filtered);
             mapped.failures.extend(part.failures);
+            mapped.warnings.extend(part.warnings);
         }
         Ok(mapped)
     }

@@ -27,6 +27,7 @@ pub(crate) fn numbers(n: i64) -> MemorySource {
 pub(crate) fn into_out() -> Write {
     Write {
         table: TableName { schema: None, name: "out".to_owned() },
+        stream: None,
         mode: Mode::Insert,
         columns: Vec::new(),
         key: Vec::new(),
@@ -178,6 +179,7 @@ impl Mapper for Passing {
             items: items.filter(&BooleanArray::from(keep))?,
             filtered,
             failures: failed.into_iter().map(failure).collect(),
+            warnings: Vec::new(),
         })
     }
 }

@@ -5,13 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kiln::memory::MemoryTarget;
-use kiln::{Counts, Fingerprint, Mark, NewRun, Owner, RunId, Settled, Unit};
+use kiln::{Counts, Fingerprint, Mark, NewRun, Owner, RuleCount, RunId, Settled, Unit, Warning};
 use kiln_testkit::Row;
 use kiln_testkit::notes::{self, Fate, insert_labels, insert_notes, items, key, unit};
 use proptest::prelude::*;
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![4 => Just(Fate::Write), 1 => Just(Fate::Filtered), 1 => Just(Fate::Failed)]
+}
+
+/// The unit of a chunk for two writes, in which every third item breaks one rule
+/// and every fifth another.
+fn whole(from: u64, fates: &[Fate]) -> Unit {
+    let mut unit = unit(from, fates, &[insert_notes(), insert_labels()]);
+    for ordinal in &unit.items {
+        let broken = [(3, "a"), (5, "b")].into_iter().filter(|(n, _)| ordinal % n == 0);
+        let warning = |(_, rule): (u64, &str)| Warning { ordinal: *ordinal, rule: rule.into() };
+        unit.warnings.extend(broken.map(warning));
+    }
+    unit
 }
 
 /// Cuts a unit behind each of these ordinals, those that lie in it.
@@ -33,6 +45,7 @@ fn parts(unit: Unit, cuts: &[u64]) -> Vec<Unit> {
 
 #[derive(Debug, PartialEq)]
 struct Outcome {
+    rules: Vec<RuleCount>,
     notes: Vec<Row>,
     labels: Vec<Row>,
     dead: Vec<(u64, String)>,
@@ -67,6 +80,7 @@ async fn committed(from: u64, units: Vec<Unit>) -> Outcome {
     }
     let dead = ledger.dead_letters(&run.id, notes::STEP, 0, 1000).await.unwrap();
     Outcome {
+        rules: ledger.rules(&run.id, notes::STEP).await.unwrap(),
         notes: target.rows("notes"),
         labels: target.rows("labels"),
         dead: dead.into_iter().map(|l| (l.ordinal, l.message)).collect(),
@@ -87,7 +101,7 @@ proptest! {
         fates in proptest::collection::vec(fate(), 1..60),
         cuts in proptest::collection::vec(0u64..120, 0..8),
     ) {
-        let whole = unit(from, &fates, &[insert_notes(), insert_labels()]);
+        let whole = whole(from, &fates);
         let parts = parts(whole.clone(), &cuts);
         let mut at = whole.span.from;
         let mut sum = Counts::default();
@@ -122,7 +136,7 @@ proptest! {
         fates in proptest::collection::vec(fate(), 1..40),
         cuts in proptest::collection::vec(0u64..50, 0..8),
     ) {
-        let whole = unit(from, &fates, &[insert_notes(), insert_labels()]);
+        let whole = whole(from, &fates);
         let split = parts(whole.clone(), &cuts);
         let (a, b) = block_on(async { (committed(from, vec![whole]).await, committed(from, split).await) });
         prop_assert_eq!(a, b);
@@ -134,12 +148,13 @@ proptest! {
         count in 1u32..5,
         seed in any::<u64>(),
     ) {
-        let whole = unit(0, &fates, &[insert_notes(), insert_labels()]);
+        let whole = whole(0, &fates);
         let lane = |ordinal: u64| ((ordinal ^ seed) % u64::from(count)) as u32;
         let lanes: Vec<u32> = whole.items.iter().map(|o| lane(*o)).collect();
         let shares = whole.share(count, &lanes, lane).unwrap();
         prop_assert_eq!(shares.len(), count as usize);
         let mut ordinals: Vec<u64> = Vec::new();
+        let mut warnings = Vec::new();
         let mut sum = Counts::default();
         for (number, share) in shares.iter().enumerate() {
             prop_assert_eq!((share.span, &share.start, &share.end), (whole.span, &whole.start, &whole.end));
@@ -149,12 +164,17 @@ proptest! {
                 prop_assert_eq!(lane(*ordinal), number as u32);
                 ordinals.push(*ordinal);
             }
+            prop_assert!(share.warnings.iter().all(|w| share.items.contains(&w.ordinal)));
+            warnings.extend(share.warnings.iter().map(|w| (w.ordinal, w.rule.clone())));
             for rows in &share.writes {
                 prop_assert_eq!(rows.batch.num_rows(), rows.ordinals.len());
                 prop_assert_eq!(&rows.ordinals, &share.items);
             }
             sum += share.counts();
         }
+        warnings.sort_unstable();
+        let all = whole.warnings.iter().map(|w| (w.ordinal, w.rule.clone()));
+        prop_assert_eq!(warnings, all.collect::<Vec<_>>());
         ordinals.sort_unstable();
         prop_assert_eq!(ordinals, (1..=whole.span.to).collect::<Vec<_>>());
         prop_assert_eq!(sum, whole.counts());
@@ -167,7 +187,7 @@ proptest! {
         bad in proptest::collection::btree_set(1u64..45, 0..10),
         cut in 1u64..40,
     ) {
-        let whole = unit(0, &fates, &[insert_notes(), insert_labels()]);
+        let whole = whole(0, &fates);
         let cut = cut.min(whole.span.to - 1);
         let failures: Vec<_> = bad.iter().map(|o| notes::failure(*o)).collect();
         let (a, b) = whole.reject(&failures).unwrap().split(cut);
@@ -178,6 +198,8 @@ proptest! {
             prop_assert_eq!(&one.items, &other.items);
             prop_assert_eq!(&one.filtered, &other.filtered);
             prop_assert_eq!(&one.dead_letters, &other.dead_letters);
+            prop_assert_eq!(&one.warnings, &other.warnings);
+            prop_assert!(one.warnings.iter().all(|w| one.items.contains(&w.ordinal)));
             for (x, y) in one.writes.iter().zip(&other.writes) {
                 prop_assert_eq!(&x.batch, &y.batch);
                 prop_assert_eq!(&x.ordinals, &y.ordinals);

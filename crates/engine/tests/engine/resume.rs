@@ -69,7 +69,7 @@ impl Mapper for Changing {
         self.took.lock().unwrap().push(self.began);
         match self.world.fetch_add(1, Ordering::SeqCst) {
             0 => Err(Fault::config("the mapper broke")),
-            _ => Ok(Mapped { items, filtered: Vec::new(), failures: Vec::new() }),
+            _ => Ok(Mapped::all(items)),
         }
     }
 

@@ -6,14 +6,13 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use kiln_core::{Fault, Kind, Result};
 
-use super::options::{JsonColumn, JsonOptions, Missing};
+use super::options::{JsonColumn, JsonOptions};
 use super::path::JsonStep;
 use super::records::Records;
 use super::tree::{Place, Tree, keys};
 use super::values::JsonValues;
 use crate::builder::{batch, schema};
 use crate::text::text_of;
-use crate::{Column, ColumnType};
 
 /// How many records are looked at to find the other columns, …
 const SAMPLE: usize = 1_000;
@@ -50,6 +49,24 @@ impl Columns {
     pub(super) fn push(&mut self, raw: &[u8]) -> Result<()> {
         let record = text_of(raw)?;
         self.tree.find(record, &mut self.places).map_err(no_json)?;
+        self.push_found(record)
+    }
+
+    /// The same for a value that may be of any kind, where some column takes the
+    /// value itself.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub(super) fn push_any(&mut self, raw: &[u8]) -> Result<()> {
+        if !self.tree.takes_all() {
+            return self.push(raw);
+        }
+        let value = text_of(raw)?;
+        self.tree.find_in_any(value, &mut self.places).map_err(no_json)?;
+        self.push_found(value)
+    }
+
+    fn push_found(&mut self, record: &str) -> Result<()> {
         for i in 0..self.values.len() {
             if let Err(fault) = self.values[i].push(record, &self.places[i]) {
                 self.values[..=i].iter_mut().for_each(|v| v.builder.truncate(self.rows));
@@ -66,15 +83,20 @@ impl Columns {
         batch(&self.schema, self.values.iter_mut().map(|v| &mut v.builder))
     }
 
+    /// Keeps the first rows only.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        self.values.iter_mut().for_each(|v| v.builder.truncate(rows));
+        self.rows = rows;
+    }
+
     /// Forgets all rows.
     pub(super) fn clear(&mut self) {
-        self.values.iter_mut().for_each(|v| v.builder.truncate(0));
-        self.rows = 0;
+        self.truncate(0);
     }
 }
 
 /// The fault of a record that is no JSON, with the place in the record.
-fn no_json(error: serde_json::Error) -> Fault {
+pub(super) fn no_json(error: serde_json::Error) -> Fault {
     let shown = error.to_string();
     let what = shown.rsplit_once(" at line ").map_or(shown.as_str(), |(what, _)| what);
     let line = match error.line() {
@@ -93,7 +115,7 @@ fn no_json(error: serde_json::Error) -> Fault {
 /// # Errors
 /// [`Kind::InputInvalid`]: nothing is declared, and no record tells anything.
 pub(super) fn all(records: &mut Records, options: &JsonOptions) -> Result<Vec<JsonColumn>> {
-    let mut columns: Vec<JsonColumn> = options.columns.iter().map(plain).collect();
+    let mut columns: Vec<JsonColumn> = options.columns.iter().map(JsonColumn::plain).collect();
     if options.others {
         let start = records.place();
         let others = others(records, &columns)?;
@@ -107,15 +129,6 @@ pub(super) fn all(records: &mut Records, options: &JsonOptions) -> Result<Vec<Js
             .with_hint("if an empty file is no mistake, name its columns in the job"));
     }
     Ok(columns)
-}
-
-/// A column that tells whether there is a value is a `bool`.
-fn plain(column: &JsonColumn) -> JsonColumn {
-    let mut column = column.clone();
-    if column.missing == Missing::Tell {
-        column.column = Column::new(column.column.name, ColumnType::Bool);
-    }
-    column
 }
 
 /// Keys of the first records that no declared column is called by, and no path

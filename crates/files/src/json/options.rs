@@ -89,6 +89,15 @@ impl JsonColumn {
         let path = JsonPath::keys([key.as_str()]);
         Self { column: Column::new(key, ColumnType::Text), path, missing: Missing::Null }
     }
+
+    /// A column that tells whether there is a value is a `bool`.
+    pub(super) fn plain(&self) -> Self {
+        let mut column = self.clone();
+        if column.missing == Missing::Tell {
+            column.column = Column::new(column.column.name, ColumnType::Bool);
+        }
+        column
+    }
 }
 
 impl JsonOptions {

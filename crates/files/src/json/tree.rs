@@ -61,6 +61,27 @@ impl Tree {
         Inside { tree: self, record, found }.walk(&mut walk)?;
         walk.end()
     }
+
+    /// Whether a path is empty: the way to the value itself.
+    pub(super) fn takes_all(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// The same in any value: one that is neither an object nor an array has
+    /// nothing in it.
+    ///
+    /// # Errors
+    /// The value is no JSON.
+    pub(super) fn find_in_any(
+        &self,
+        value: &str,
+        found: &mut [Place],
+    ) -> Result<(), serde_json::Error> {
+        found.fill(None);
+        let mut walk = serde_json::Deserializer::from_str(value);
+        Value { tree: self, record: value, found }.deserialize(&mut walk)?;
+        walk.end()
+    }
 }
 
 fn entry<K: PartialEq>(children: &mut Vec<(K, Tree)>, key: K) -> &mut Tree {

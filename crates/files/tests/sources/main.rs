@@ -3,6 +3,7 @@
 
 mod common;
 mod csv;
+mod explode;
 mod fixed;
 mod json_array;
 mod json_lines;

@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::jobfile::JobFile;
 use crate::problem::Problem;
 use crate::shapes::{TextOr, Word};
-use crate::spec::{ColumnSpec, SourceSpec};
+use crate::spec::{ColumnSpec, ColumnTypes, SourceSpec};
 
 /// A column as it is written.
 pub(super) struct Written<'a> {
@@ -18,8 +18,13 @@ pub(super) struct Written<'a> {
 
 /// The columns.
 pub(super) fn of(source: &SourceSpec) -> impl Iterator<Item = Written<'_>> {
-    let types = source.types().into_iter().flatten();
-    let mut all: Vec<Written<'_>> = types.map(|(name, spec)| Written { name, spec }).collect();
+    source.types().into_iter().flat_map(written)
+}
+
+/// The columns of a table of them.
+pub(super) fn written(types: &ColumnTypes) -> impl Iterator<Item = Written<'_>> {
+    let mut all: Vec<Written<'_>> =
+        types.iter().map(|(name, spec)| Written { name, spec }).collect();
     all.sort_by_key(|c| c.name.span().start);
     all.into_iter()
 }

@@ -31,7 +31,7 @@ fn opener(job: &JobFile, source: &SourceSpec, delimiter: u8) -> Result<Box<OpenF
 }
 
 fn options(job: &JobFile, source: &SourceSpec, delimiter: u8) -> Result<CsvOptions, Problem> {
-    keys::refuse_of_columns(job, source, &[])?;
+    keys::refuse_of_columns(job, source.types(), &[])?;
     let defaults = CsvOptions::default();
     let mark = |word: &Option<Word>, default| match word {
         None => Ok(default),

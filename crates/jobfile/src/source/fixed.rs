@@ -22,7 +22,7 @@ pub(super) fn opener(job: &JobFile, source: &SourceSpec) -> Result<Box<OpenFile>
 }
 
 fn options(job: &JobFile, source: &SourceSpec) -> Result<FixedOptions, Problem> {
-    keys::refuse_of_columns(job, source, &["at", "width"])?;
+    keys::refuse_of_columns(job, source.types(), &["at", "width"])?;
     let defaults = FixedOptions::default();
     let mut next = 1;
     let mut columns = Vec::new();

@@ -9,13 +9,13 @@ use kiln_files::{
     OpenFile,
 };
 
-use super::columns::{self, Written};
+use super::columns::{Written, written};
 use super::{keys, text};
 use crate::jobfile::JobFile;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::Texts;
-use crate::spec::SourceSpec;
+use crate::spec::{ColumnTypes, SourceSpec};
 
 /// The type of a column that tells whether there is a value.
 const EXISTS: &str = "exists";
@@ -52,18 +52,22 @@ fn options(
     source: &SourceSpec,
     records: JsonRecords,
 ) -> Result<JsonOptions, Problem> {
-    keys::refuse_of_columns(job, source, &["path", "missing"])?;
     let defaults = JsonOptions::default();
-    let columns = columns::of(source).map(|c| column(job, &c)).collect::<Result<Vec<_>, _>>();
     Ok(JsonOptions {
         records,
-        columns: columns?,
+        columns: source.types().map_or(Ok(Vec::new()), |types| columns(job, types))?,
         nulls: source.null.clone(),
         max_record_bytes: text::record_limit(job, source, defaults.max_record_bytes)?,
         compression: text::compression(job, source)?,
         encoding: text::encoding(job, source)?,
         ..defaults
     })
+}
+
+/// The columns of a JSON value, in the order in which they are written.
+pub(crate) fn columns(job: &JobFile, types: &ColumnTypes) -> Result<Vec<JsonColumn>, Problem> {
+    keys::refuse_of_columns(job, Some(types), &["path", "missing"])?;
+    written(types).map(|column| self::column(job, &column)).collect()
 }
 
 fn column(job: &JobFile, written: &Written<'_>) -> Result<JsonColumn, Problem> {

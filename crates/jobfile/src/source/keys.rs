@@ -9,7 +9,7 @@ use super::format::Format;
 use crate::jobfile::JobFile;
 use crate::problem::Problem;
 use crate::shapes::{ListOr, Word};
-use crate::spec::{ColumnSpec, SourceSpec};
+use crate::spec::{ColumnSpec, ColumnTypes, SourceSpec};
 
 /// A key, and where it stands, if it does.
 pub(super) type Key = (&'static str, Option<Range<usize>>);
@@ -87,10 +87,10 @@ pub(super) fn refuse_of_other_formats(
 /// Refuses keys of columns that the format does not have.
 pub(super) fn refuse_of_columns(
     job: &JobFile,
-    source: &SourceSpec,
+    types: Option<&ColumnTypes>,
     has: &[&str],
 ) -> Result<(), Problem> {
-    for (name, column) in source.types().into_iter().flatten() {
+    for (name, column) in types.into_iter().flatten() {
         let crate::shapes::TextOr::Table(spec) = column.get_ref() else { continue };
         let ColumnSpec { path, missing, at, width, .. } = spec;
         let keys = [

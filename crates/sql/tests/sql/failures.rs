@@ -1,7 +1,7 @@
 //! A value that fails fails its item, and no other.
 
 use kiln_core::{Failure, Items, Kind, Mapper, Stage};
-use kiln_sql::{ComputeMapper, RequireMapper, Rule, SqlMapper};
+use kiln_sql::{ComputeMapper, RequireMapper, Rule, Severity, SqlMapper};
 
 use crate::items::{Line, input, items, map, text};
 
@@ -213,7 +213,7 @@ fn an_item_of_several_rows_fails_whole() {
 }
 
 fn rule(rule: &str, message: &str) -> Rule {
-    Rule { rule: rule.into(), message: message.into() }
+    Rule { rule: rule.into(), message: message.into(), ..Rule::default() }
 }
 
 #[test]
@@ -237,21 +237,18 @@ fn the_first_rule_that_does_not_hold_counts() {
         row(Some(2), Some(5)),
     ]);
     let mapped = map(&mut mapper, lines);
-    assert_eq!(mapped.items.ordinals, [1, 8]);
-    assert_eq!(text(&mapped.items.batch), ["A|1|0.001|NULL", "A|2|0.005|NULL"]);
+    assert_eq!(mapped.items.ordinals, [1, 3, 7, 8], "NULL breaks no rule");
+    assert_eq!(
+        text(&mapped.items.batch),
+        ["A|1|0.001|NULL", "A|1|NULL|NULL", "A|NULL|0.005|NULL", "A|2|0.005|NULL"]
+    );
     let said: Vec<_> = mapped.failures.iter().map(|f| (f.ordinal, f.fault.message())).collect();
     let no_quantity = "the rule \"Quantity\" <> 0 does not hold";
-    assert_eq!(
-        said,
-        [
-            (2, "no price"),
-            (3, "no price"),
-            (4, "no price"),
-            (5, no_quantity),
-            (6, "too many"),
-            (7, no_quantity),
-        ]
-    );
+    assert_eq!(said, [(2, "no price"), (4, "no price"), (5, no_quantity), (6, "too many"),]);
+    assert!(mapped.warnings.is_empty());
+    let counted: Vec<_> = mapped.failures.iter().map(|f| f.fault.constraint()).collect();
+    let quantity = Some("\"Quantity\" <> 0");
+    assert_eq!(counted, [Some("no price"), Some("no price"), quantity, Some("too many")]);
     for failure in &mapped.failures {
         assert_eq!((failure.stage, failure.fault.code()), (Stage::Require, Some("require")));
         assert_eq!(failure.fault.kind(), Kind::Item);
@@ -271,6 +268,69 @@ fn a_rule_that_fails_fails_its_item() {
     assert!(said[0].0.starts_with("no number: ") && said[0].0.contains('x'), "{}", said[0].0);
     assert_eq!(said[1..], [("no number", Some("require")), ("late", Some("require"))]);
     assert!(mapped.failures.iter().all(|f| f.stage == Stage::Require));
+}
+
+/// What fails is a dead letter, and no warning tells of it; an item of several
+/// rows is warned of once for each rule.
+#[test]
+fn who_is_warned_of_goes_on() {
+    let warn = |rule: &str, name: &str| Rule {
+        rule: rule.into(),
+        name: name.into(),
+        message: "?".into(),
+        severity: Severity::Warn,
+    };
+    let rules = vec![
+        warn("CAST(note AS int) > 0", "note"),
+        rule("\"Quantity\" > 0", "too few"),
+        warn("\"Quantity\" < 10", "large"),
+        warn("\"Quantity\" < 100", "large"),
+    ];
+    let mut mapper = RequireMapper::new(rules, input()).unwrap();
+    let row = |quantity, note| (Some("A"), quantity, None, note);
+    let mut lines = items(&[
+        row(Some(1), Some("1")),
+        row(Some(1), Some("-1")),
+        row(Some(0), Some("-1")),
+        row(Some(10), Some("x")),
+        row(Some(500), Some("0")),
+        row(None, None),
+        row(Some(500), Some("1")),
+        row(Some(1), Some("0")),
+    ]);
+    lines.ordinals = vec![1, 2, 3, 4, 5, 6, 7, 7];
+    let mapped = map(&mut mapper, lines);
+    assert_eq!(mapped.items.ordinals, [1, 2, 4, 5, 6, 7, 7]);
+    assert_eq!(only(&mapped.failures).ordinal, 3);
+    let warned: Vec<_> = mapped.warnings.iter().map(|w| (w.ordinal, &*w.rule)).collect();
+    let expected = [
+        (2, "note"),
+        (4, "large"),
+        (4, "note"),
+        (5, "large"),
+        (5, "note"),
+        (7, "large"),
+        (7, "note"),
+    ];
+    assert_eq!(warned, expected);
+}
+
+#[test]
+fn a_rule_is_counted_under_a_name() {
+    let counted = |rule: Rule| {
+        let mut mapper = RequireMapper::new(vec![rule], input()).unwrap();
+        let mapped = map(&mut mapper, items(&[(None, Some(0), None, None)]));
+        mapped.warnings[0].rule.to_string()
+    };
+    let condition = " \"Quantity\" <> 0 ";
+    let plain = Rule { rule: condition.into(), severity: Severity::Warn, ..Rule::default() };
+    assert_eq!(counted(plain.clone()), condition.trim());
+    let told = Rule { message: "no goods".into(), ..plain.clone() };
+    assert_eq!(counted(told.clone()), "no goods");
+    assert_eq!(counted(Rule { name: "goods".into(), ..told }), "goods");
+    let long = counted(Rule { message: "é".repeat(500), ..plain.clone() });
+    assert_eq!((long.chars().count(), long.ends_with('…')), (200, true));
+    assert_eq!(counted(Rule { message: "é".repeat(200), ..plain }), "é".repeat(200));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What comes out.
 
 use arrow_schema::DataType;
-use kiln_core::{Items, Mapper, RunId};
+use kiln_core::{Items, Mapper, Run, RunId};
 use kiln_sql::{ComputeMapper, RequireMapper, Rule, SqlMapper};
 use proptest::prelude::*;
 
@@ -46,29 +46,40 @@ fn invoice_lines_become_stock_movements() {
     assert_eq!(types, [DataType::Utf8, DataType::Utf8, DataType::Int64, decimal, DataType::Int64]);
 }
 
+fn run() -> Run {
+    Run::new(RunId("run-7".into()), "2026-01-02T03:04:05.6Z")
+}
+
 #[test]
 fn the_sql_sees_where_an_item_comes_from() {
-    let mut mapper =
-        SqlMapper::new("SELECT _line, _file, _ordinal, _run, note FROM item", input()).unwrap();
-    mapper.begin(&RunId("run-7".into()));
+    let mut mapper = SqlMapper::new(
+        "SELECT _line, _file, _ordinal, _run, _ingested_at, note FROM item",
+        input(),
+    )
+    .unwrap();
+    mapper.begin(&run());
     let mut late = items(&[(None, None, None, Some("a")), (None, None, None, Some("b"))]);
     late.ordinals = vec![13, 14];
     let mapped = map(&mut mapper, late);
-    assert_eq!(text(&mapped.items.batch), ["14|lines.csv|13|run-7|a", "NULL|lines.csv|14|run-7|b"]);
+    let known = "run-7|2026-01-02 03:04:05.600000+00";
+    assert_eq!(
+        text(&mapped.items.batch),
+        [format!("14|lines.csv|13|{known}|a"), format!("NULL|lines.csv|14|{known}|b")]
+    );
 }
 
 #[test]
 fn rules_and_computed_columns_see_it_too() {
     let here = "_file = 'lines.csv' AND _run = 'run-7' AND _ordinal = 1 AND _line = 2";
-    let rule = Rule { rule: here.into(), message: "elsewhere".into() };
+    let rule = Rule { rule: here.into(), message: "elsewhere".into(), ..Rule::default() };
     let mut require = RequireMapper::new(vec![rule], input()).unwrap();
-    require.begin(&RunId("run-7".into()));
+    require.begin(&run());
     let mapped = map(&mut require, items(&[(None, None, None, None); 2]));
     assert_eq!((mapped.items.ordinals.as_slice(), mapped.failures.len()), (&[1][..], 1));
 
     let id = ("id".to_owned(), "_run || '/' || _ordinal".to_owned());
     let mut compute = ComputeMapper::new(vec![id], input()).unwrap();
-    compute.begin(&RunId("run-7".into()));
+    compute.begin(&run());
     let mapped = map(&mut compute, items(&[(None, None, None, None)]));
     assert_eq!(text(&mapped.items.batch), ["NULL|NULL|NULL|NULL|run-7/1"]);
 }
@@ -227,7 +238,7 @@ proptest! {
         prop_assert_eq!(whole, pieces);
 
         let rules = ["\"Quantity\" <> 0", "7 / \"Quantity\" > 1", "CAST(note AS int) > 20"]
-            .map(|rule| Rule { rule: rule.into(), message: String::new() });
+            .map(|rule| Rule { rule: rule.into(), ..Rule::default() });
         let mut mapper = RequireMapper::new(rules.to_vec(), input()).unwrap();
         let whole = in_pieces(&mut mapper, &items, &[]);
         let pieces = in_pieces(&mut mapper, &items, &sizes);

@@ -174,7 +174,7 @@ fn syntax_and_types_are_explained() {
 #[test]
 fn rules_are_checked_when_they_are_made() {
     let refused = |rule: &str| {
-        let rule = Rule { rule: rule.into(), message: String::new() };
+        let rule = Rule { rule: rule.into(), ..Rule::default() };
         let fault = RequireMapper::new(vec![rule], input()).unwrap_err();
         assert_eq!(fault.kind(), Kind::Config);
         format!("{fault} / {}", fault.hint().unwrap_or_default())

@@ -74,6 +74,7 @@ macro_rules! sink_suite {
         $crate::cases! { sink, $fresh:
             a_new_lane_is_at_the_start
             a_unit_commits_with_its_mark_counts_and_dead_letters
+            broken_rules_are_counted_with_their_unit
             a_unit_without_rows_moves_the_mark
             a_state_alone_is_kept
             units_follow_each_other
