@@ -13,6 +13,9 @@ use crate::shapes::Word;
 use crate::spec::{MapSpec, RequireSpec};
 use crate::streams::Streams;
 
+/// A mapper, and the stream whose rows it is about.
+pub(crate) type OfRows = (usize, Box<dyn Mapper>);
+
 /// The mapper of `[map] sql`.
 pub(crate) fn map(
     job: &JobFile,
@@ -29,7 +32,7 @@ pub(crate) fn require(
     job: &JobFile,
     specs: &[RequireSpec],
     streams: &Streams,
-) -> Result<Vec<(usize, Box<dyn Mapper>)>, Problem> {
+) -> Result<Vec<OfRows>, Problem> {
     let mut rules: BTreeMap<usize, Vec<Rule>> = BTreeMap::new();
     for spec in specs {
         let (stream, rule) = (streams.find(job, spec.from.as_ref())?, rule(job, spec)?);

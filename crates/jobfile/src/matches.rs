@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::Schema;
-use kiln_core::{Catalog, CatalogSpec, Fault, Kind, Mapper, WriteColumn};
+use kiln_core::{Catalog, CatalogSpec, Fault, Kind, WriteColumn};
 use kiln_databases::Database;
 use kiln_matching::{
     AT_LEAST, Compare, Fuzzy, FuzzyColumn, MARGIN, MatchMapper, Missing, Remember,
@@ -13,7 +13,7 @@ use kiln_matching::{
 use toml::Spanned;
 
 use crate::jobfile::JobFile;
-use crate::mapping::{known_column, table};
+use crate::mapping::{OfRows, known_column, table};
 use crate::nearest::suggestion;
 use crate::problem::Problem;
 use crate::shapes::{Amount, Setting, Word};
@@ -28,7 +28,7 @@ pub(crate) async fn mapper(
     database: &dyn Database,
     streams: &Streams,
     only_look: bool,
-) -> Result<(usize, Box<dyn Mapper>), Problem> {
+) -> Result<OfRows, Problem> {
     let stream = streams.find(job, spec.from.as_ref())?;
     let input = streams.columns(stream);
     streams.refuse_hidden(job, &spec.column, &input)?;

@@ -168,9 +168,9 @@ pub(crate) struct RequireSpec {
 pub(crate) struct MatchSpec {
     #[serde(rename = "as")]
     pub(crate) column: Word,
-    pub(crate) from: Option<Word>,
     pub(crate) table: Word,
     pub(crate) key: String,
+    pub(crate) from: Option<Word>,
     pub(crate) on: Option<Spanned<BTreeMap<String, Word>>>,
     pub(crate) folded: Option<bool>,
     pub(crate) fuzzy: Option<Spanned<FuzzySpec>>,
@@ -211,8 +211,8 @@ pub(crate) struct TargetSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WriteSpec {
-    pub(crate) from: Option<Word>,
     pub(crate) table: Word,
+    pub(crate) from: Option<Word>,
     pub(crate) mode: Option<Word>,
     pub(crate) columns: Option<Spanned<Columns>>,
     pub(crate) key: Option<Spanned<Vec<Word>>>,

@@ -53,9 +53,9 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS readings (id BIGINT PRIMARY KEY
 /// those are refused by the table.
 fn readings() -> String {
     let line = |id: u32| match id {
-        _ if id % 7 == 0 => format!("{id},\n"),
+        _ if id.is_multiple_of(7) => format!("{id},\n"),
         10 | 25 => format!("{id},777\n"),
-        _ if id % 5 == 0 => format!("{id},{}\n", 500 + id),
+        _ if id.is_multiple_of(5) => format!("{id},{}\n", 500 + id),
         _ => format!("{id},{id}\n"),
     };
     format!("id,value\n{}", (1..=40).map(line).collect::<String>())
@@ -114,4 +114,26 @@ async fn rules_are_counted_once(database: impl AsyncFn() -> TestDatabase) {
     }
 }
 
-on_every_database! { rules_are_counted rules_are_counted_once }
+/// A ledger that was made before there were rules gets what it lacks.
+async fn an_older_ledger_is_brought_up_to_date(database: impl AsyncFn() -> TestDatabase) {
+    let on = place(database().await);
+    on.run();
+    let (rules, meta) = (on.ledger("rules"), on.ledger("meta"));
+    for sql in [
+        format!("DROP TABLE {rules}"),
+        format!("UPDATE {meta} SET version = 1"),
+        "DELETE FROM readings".to_owned(),
+    ] {
+        on.database.execute(&sql).await;
+    }
+    let shown = on.kiln(&["show", "--json", "latest"], None).exits(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap()["rules"], json!([]));
+    on.kiln(&["validate"], None).exits(0);
+    let again = on.kiln(&["run", "--again", "--report", "-"], None).exits(0);
+    assert_eq!(serde_json::from_str::<Value>(&again.stdout).unwrap()["rules"], expected());
+    assert_eq!(on.database.value(&format!("SELECT max(version) FROM {meta}")).await, "2");
+}
+
+on_every_database! {
+    rules_are_counted rules_are_counted_once an_older_ledger_is_brought_up_to_date
+}

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod ledger;
 pub mod modes;
+pub mod rules;
 pub mod sink;
 pub mod source;
 pub mod table;
@@ -74,7 +75,6 @@ macro_rules! sink_suite {
         $crate::cases! { sink, $fresh:
             a_new_lane_is_at_the_start
             a_unit_commits_with_its_mark_counts_and_dead_letters
-            broken_rules_are_counted_with_their_unit
             a_unit_without_rows_moves_the_mark
             a_state_alone_is_kept
             units_follow_each_other
@@ -97,6 +97,9 @@ macro_rules! sink_suite {
             nothing_submitted_is_unknown
             diagnosis_names_all_bad_items_and_changes_nothing
             checks_write_nothing
+        }
+        $crate::cases! { rules, $fresh:
+            broken_rules_are_counted_with_their_unit
         }
     };
 }

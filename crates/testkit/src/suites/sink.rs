@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Checkpoint, Counts, DeadLetter, Failure, Fault, Kind, Lane, LaneKey, Mark, Origin, Refusal,
-    RunId, Settled, Span, Stage, Unit, Warning, Write,
+    Checkpoint, Counts, DeadLetter, Fault, Kind, Lane, LaneKey, Mark, Refusal, RunId, Settled,
+    Span, Unit, Write,
 };
 
 use super::ledger::begin;
@@ -13,19 +13,23 @@ use crate::notes::{
     self, Fate, add_to_sums, checkpoint, insert_labels, insert_notes, key, notes, sorted, unit,
 };
 
-type Target = dyn TestTarget;
+pub(super) type Target = dyn TestTarget;
 
 const GOOD: [Fate; 3] = [Fate::Write; 3];
 
 /// One of each kind, and one that is written.
 const MIXED: [Fate; 5] = [Fate::Write, Fate::Filtered, Fate::Failed, Fate::Write, Fate::Filtered];
 
-async fn open(target: &Target, key: &LaneKey, writes: &[Write]) -> (Box<dyn Lane>, Mark) {
+pub(super) async fn open(
+    target: &Target,
+    key: &LaneKey,
+    writes: &[Write],
+) -> (Box<dyn Lane>, Mark) {
     target.sink().open(key, writes, &notes::items()).await.expect("an open lane")
 }
 
 /// A run, and its first lane for `notes`.
-async fn lane(target: &Target) -> (RunId, Box<dyn Lane>) {
+pub(super) async fn lane(target: &Target) -> (RunId, Box<dyn Lane>) {
     lane_for(target, &[insert_notes()]).await
 }
 
@@ -35,7 +39,7 @@ async fn lane_for(target: &Target, writes: &[Write]) -> (RunId, Box<dyn Lane>) {
     (claim.run, lane)
 }
 
-fn note_unit(from: u64, fates: &[Fate]) -> Unit {
+pub(super) fn note_unit(from: u64, fates: &[Fate]) -> Unit {
     unit(from, fates, &[insert_notes()])
 }
 
@@ -44,14 +48,14 @@ async fn answer(lane: &mut Box<dyn Lane>, unit: &Unit) -> Settled {
     lane.settle().await
 }
 
-async fn commit(lane: &mut Box<dyn Lane>, unit: &Unit) -> Counts {
+pub(super) async fn commit(lane: &mut Box<dyn Lane>, unit: &Unit) -> Counts {
     match answer(lane, unit).await {
         Settled::Committed(counts) => counts,
         other => panic!("{:?} was not committed: {other:?}", unit.span),
     }
 }
 
-async fn refuse(lane: &mut Box<dyn Lane>, unit: &Unit) -> Refusal {
+pub(super) async fn refuse(lane: &mut Box<dyn Lane>, unit: &Unit) -> Refusal {
     match answer(lane, unit).await {
         Settled::Refused(refusal) => refusal,
         other => panic!("{:?} was not refused: {other:?}", unit.span),
@@ -74,7 +78,7 @@ async fn assert_notes(target: &Target, ordinals: impl IntoIterator<Item = u64>) 
 }
 
 /// Takes bad items out by halving, as the engine does where nothing is named.
-async fn isolate(lane: &mut Box<dyn Lane>, unit: Unit) {
+pub(super) async fn isolate(lane: &mut Box<dyn Lane>, unit: Unit) {
     let mut queue = vec![unit];
     while let Some(unit) = queue.pop() {
         match answer(lane, &unit).await {
@@ -112,59 +116,6 @@ pub async fn a_unit_commits_with_its_mark_counts_and_dead_letters(target: &Targe
     let letters = letters(target, &run).await;
     assert_eq!(letters.iter().map(|l| l.ordinal).collect::<Vec<_>>(), [3]);
     assert_eq!(target.ledger().dead_letter_count(&run).await.unwrap(), 1);
-}
-
-fn warn(unit: &mut Unit, rules: &[(u64, &str)]) {
-    let warning =
-        |(ordinal, rule): &(u64, &str)| Warning { ordinal: *ordinal, rule: (*rule).into() };
-    unit.warnings = rules.iter().map(warning).collect();
-}
-
-/// An item that failed for a rule, in a unit that begins behind `from`.
-fn broke(from: u64, rule: &str) -> DeadLetter {
-    let fault = Fault::item("broken").with_constraint(rule);
-    let failure = Failure { ordinal: from + 2, stage: Stage::Require, fault };
-    DeadLetter::new(&failure, Origin::default())
-}
-
-async fn rules(target: &Target, run: &RunId) -> Vec<(String, u64, u64)> {
-    let rules = target.ledger().rules(run, notes::STEP).await.expect("rules");
-    rules.into_iter().map(|r| (r.rule, r.failed, r.warned)).collect()
-}
-
-/// Rules are counted with the unit in which they were broken, once.
-pub async fn broken_rules_are_counted_with_their_unit(target: &Target) {
-    let (run, mut lane) = lane(target).await;
-    assert_eq!(rules(target, &run).await, []);
-    let mut first = note_unit(0, &[Fate::Write, Fate::Failed, Fate::Write]);
-    first.dead_letters = vec![broke(0, "a 'rule'")];
-    warn(&mut first, &[(1, "é"), (1, "A"), (3, "A")]);
-    commit(&mut lane, &first).await;
-    let expected = [("A", 0, 2), ("a 'rule'", 1, 0), ("é", 0, 1)];
-    let expected = expected.map(|(rule, failed, warned)| (rule.to_owned(), failed, warned));
-    assert_eq!(rules(target, &run).await, expected);
-
-    let mut bad = note_unit(3, &[Fate::Refused, Fate::Write, Fate::Write]);
-    warn(&mut bad, &[(4, "A"), (5, "A"), (6, "a 'rule'")]);
-    refuse(&mut lane, &bad).await;
-    assert_eq!(rules(target, &run).await, expected, "nothing of it is counted");
-    isolate(&mut lane, bad).await;
-    let mut last = note_unit(6, &[Fate::Write, Fate::Failed]);
-    last.dead_letters = vec![broke(6, "A")];
-    commit(&mut lane, &last).await;
-    let expected = [("A", 1, 3), ("a 'rule'", 1, 1), ("é", 0, 1)];
-    let expected = expected.map(|(rule, failed, warned)| (rule.to_owned(), failed, warned));
-    assert_eq!(rules(target, &run).await, expected, "of the written items alone");
-
-    let key = key(&run, 1, 1);
-    let (mut other, _) = open(target, &key, &[insert_notes()]).await;
-    commit(&mut other, &note_unit(0, &[Fate::Filtered; 8])).await;
-    let mut more = note_unit(8, &[Fate::Failed, Fate::Write]);
-    more.dead_letters = vec![broke(7, "é")];
-    commit(&mut other, &more).await;
-    assert_eq!(rules(target, &run).await[2], ("é".to_owned(), 1, 1), "summed over lanes");
-    let elsewhere = target.ledger().rules(&run, "elsewhere").await.unwrap();
-    assert!(elsewhere.is_empty());
 }
 
 /// A chunk of which nothing is written still moves the mark.
