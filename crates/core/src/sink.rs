@@ -20,6 +20,12 @@ pub struct LaneKey {
     pub epoch: u64,
 }
 
+impl LaneKey {
+    /// The lane in which a step keeps how it ended. It has no items and no
+    /// writes; its number is behind all others.
+    pub const END: u32 = i32::MAX as u32;
+}
+
 /// One line of what `validate` says.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -136,6 +142,8 @@ pub trait Sink: Send + Sync {
     /// given up, gets no lane any more, not even one that nobody opened yet; a
     /// [`Ledger::claim`](crate::Ledger::claim) waits for an `open` that is under
     /// way.
+    ///
+    /// Without writes a lane keeps marks alone, as any other does.
     ///
     /// # Errors
     /// [`Kind::Fenced`](crate::Kind::Fenced) if somebody holds it at a higher

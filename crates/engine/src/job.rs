@@ -24,6 +24,8 @@ pub struct Options {
     /// How many lanes write side by side, at most. The target may have use for
     /// fewer; and where writes find their rows by different keys it is one.
     pub lanes: u32,
+    /// How many steps run side by side, at most; those that wait for no other.
+    pub steps: u32,
     /// How many items of a step may fail.
     pub limit: FailureLimit,
     /// How transient faults are tried again.
@@ -42,6 +44,7 @@ impl Default for Options {
         Self {
             chunk: ChunkLimits::default(),
             lanes: 1,
+            steps: 2,
             limit: FailureLimit::default(),
             retry: RetryPolicy::default(),
             lease: Duration::from_secs(30),
@@ -99,7 +102,8 @@ impl Step {
     }
 
     /// How it runs, where that is not as its job does. What concerns the run as
-    /// a whole (`lease`, `again`, `accept_changed_input`) is the job's to say.
+    /// a whole (`steps`, `lease`, `again`, `accept_changed_input`) is the job's to
+    /// say.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = Some(options);
@@ -130,9 +134,9 @@ impl Step {
 /// A job: its steps, the target they write to, the book that is kept of it.
 ///
 /// Most jobs have one step, and are put together from [`Job::new`],
-/// [`map`](Job::map) and [`write`](Job::write). Several steps run one after
-/// another, each when those that it [needs](Step::needs) are complete, else in
-/// the order in which they were given:
+/// [`map`](Job::map) and [`write`](Job::write). Of several steps each begins when
+/// those that it [needs](Step::needs) are complete, else in the order in which they
+/// were given, as many side by side as [`Options::steps`] says:
 ///
 /// ```no_run
 /// # use kiln::{Job, Ledger, Result, Sink, Source, Step, Write};

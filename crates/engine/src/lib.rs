@@ -16,6 +16,8 @@
 
 mod chain;
 mod deal;
+mod end;
+mod heart;
 mod isolate;
 mod job;
 mod lane;
@@ -30,12 +32,15 @@ mod report;
 mod retry;
 mod route;
 mod run;
+mod schedule;
 mod start;
 mod step;
+mod steps;
 mod stop;
 mod tally;
 #[cfg(feature = "typed")]
 pub mod typed;
+mod voice;
 
 pub use chain::Chain;
 pub use job::{Job, Options, Step};

@@ -106,6 +106,13 @@ pub(crate) fn put_in_order(steps: Vec<Step>) -> Result<Vec<Step>, Fault> {
     Ok(steps.into_iter().map(|(_, step)| step).collect())
 }
 
+/// The steps that each one needs, as places; steps that are in order have no
+/// others.
+pub(crate) fn needs(steps: &[Step]) -> Vec<Vec<usize>> {
+    let place = |name: &String| steps.iter().position(|step| step.name == *name);
+    steps.iter().map(|step| step.needs.iter().filter_map(place).collect()).collect()
+}
+
 impl Disorder {
     /// As a fault for people; `steps` as they were given to [`in_order`].
     pub fn fault(&self, steps: &[(&str, Vec<&str>)]) -> Fault {

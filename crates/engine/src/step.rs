@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Checkpoint, ChunkLimits, Claim, Counts, Events, Fault, Kind, LaneKey, Ledger, Mapper as _,
+    Checkpoint, ChunkLimits, Claim, Counts, Fault, Kind, LaneKey, Ledger, Mapper as _,
     Mark, Result, Sink, Span, Write,
 };
 use tokio::sync::mpsc;
@@ -25,6 +25,7 @@ use crate::retry::Retry;
 use crate::route::Router;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use crate::voice::Voice;
 
 /// Units that are mapped while a lane is busy.
 const AHEAD: usize = 2;
@@ -36,7 +37,7 @@ pub(crate) struct Context {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) options: Options,
-    pub(crate) events: Events,
+    pub(crate) events: Voice,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stop: Stop,
     /// How items are mapped or written is not as it was when the run began.
@@ -97,7 +98,8 @@ impl Work<'_> {
     async fn open_begun(&mut self) -> Result<Vec<LaneRunner>> {
         let Context { claim, step, ledger, .. } = self.context;
         let mut lanes = Vec::new();
-        for (number, _) in ledger.marks(&claim.run, step).await? {
+        let marks = ledger.marks(&claim.run, step).await?;
+        for (number, _) in marks.into_iter().filter(|(number, _)| *number != LaneKey::END) {
             lanes.push(self.open_lane(number).await?);
         }
         Ok(lanes)

@@ -51,7 +51,7 @@ impl Observer for Tally {
                 totals.chunks += 1;
             }
             Event::Retry { .. } => totals.retries += 1,
-            Event::LimitReached(letters) => *lock(&self.over_limit) = letters.to_vec(),
+            Event::LimitReached { letters, .. } => *lock(&self.over_limit) = letters.to_vec(),
             _ => {}
         }
     }

@@ -19,7 +19,7 @@ use crate::{limits, mapping, matches, source, table, target, writes};
 pub struct Built {
     /// The job; its steps run as its file says.
     pub job: Job,
-    /// How the run as a whole is held; the file does not say.
+    /// How the run as a whole goes; how it is held the file does not say.
     pub options: Options,
     /// The database that it writes to, not set up yet.
     pub database: Arc<dyn Database>,
@@ -67,7 +67,7 @@ impl JobFile {
             .parameters(self.parameters())
             .definition(self.definition()?);
         let job = steps.fold(job, Job::step);
-        Ok(Built { job, options: Options::default(), database })
+        Ok(Built { job, options: limits::of_run(self)?, database })
     }
 
     /// The database that the job writes to and keeps its ledger in. Nothing is
@@ -103,6 +103,9 @@ fn step(spec: &StepSpec, parts: StepParts) -> Step {
 /// Puts the parts of all steps together. What is wrong with one step keeps no
 /// other from being looked at.
 async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<Parts> {
+    if let Err(problem) = limits::of_run(job) {
+        checks.add::<()>("job file", Err(problem), |()| None);
+    }
     let mut database = target::open(job).await.map_err(Some);
     let steps = &job.spec().steps;
     let mut all = Vec::with_capacity(steps.len());

@@ -21,6 +21,8 @@ pub(crate) struct Spec {
     pub(crate) name: Word,
     pub(crate) target: TargetSpec,
     pub(crate) steps: Vec<StepSpec>,
+    /// How many of them run side by side.
+    pub(crate) at_once: Option<Spanned<Amount>>,
 }
 
 /// A whole job file: either it has steps, or it is one.
@@ -213,6 +215,7 @@ pub(crate) struct LimitsSpec {
     pub(crate) failed: Option<Spanned<Amount>>,
     pub(crate) after: Option<Spanned<i64>>,
     pub(crate) lanes: Option<Spanned<Amount>>,
+    pub(crate) steps: Option<Spanned<Amount>>,
     pub(crate) retries: Option<Spanned<i64>>,
     pub(crate) rate: Later,
 }

@@ -31,13 +31,15 @@ pub(crate) fn refuse_both(table: &DeTable<'_>, text: &Text) -> Result<(), Proble
 /// The job that a file means.
 pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
     let FileSpec { name, source, map, require, matches, target, write, chunk, limits, step } = file;
+    let at_once = limits.steps.clone();
     if !step.is_empty() {
         let mut steps = in_their_order(step, text)?;
         for step in &mut steps {
+            refuse_steps_in_a_step(step, text)?;
             step.chunk.inherit(&chunk);
             step.limits.inherit(&limits);
         }
-        return Ok(Spec { name, target, steps });
+        return Ok(Spec { name, target, steps, at_once });
     }
     let Some(source) = source else {
         let fault = Fault::config("the key `source` is missing")
@@ -55,7 +57,14 @@ pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
         chunk,
         limits,
     };
-    Ok(Spec { name, target, steps: vec![only] })
+    Ok(Spec { name, target, steps: vec![only], at_once })
+}
+
+fn refuse_steps_in_a_step(step: &StepSpec, text: &Text) -> Result<(), Problem> {
+    let Some(steps) = &step.limits.steps else { return Ok(()) };
+    let fault = Fault::config("how many steps run side by side is not for one of them to say")
+        .with_hint("move it to the job's own [limits]");
+    Err(text.problem(steps.span(), fault))
 }
 
 fn in_their_order(steps: Vec<StepSpec>, text: &Text) -> Result<Vec<StepSpec>, Problem> {
@@ -113,7 +122,8 @@ impl ChunkSpec {
 impl LimitsSpec {
     /// Takes from the job what the step leaves out.
     fn inherit(&mut self, job: &Self) {
-        let Self { failed, after, lanes, retries, rate } = job.clone();
+        // How many steps run at once is the job's alone.
+        let Self { failed, after, lanes, steps: _, retries, rate } = job.clone();
         self.failed = self.failed.take().or(failed);
         self.after = self.after.take().or(after);
         self.lanes = self.lanes.take().or(lanes);

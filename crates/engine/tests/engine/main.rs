@@ -11,6 +11,7 @@ mod isolation;
 mod lanes;
 mod laws;
 mod resume;
+mod side_by_side;
 mod sources;
 mod start;
 mod steps;

@@ -76,6 +76,7 @@ macro_rules! sink_suite {
             a_unit_commits_with_its_mark_counts_and_dead_letters
             a_unit_without_rows_moves_the_mark
             a_state_alone_is_kept
+            a_step_keeps_its_end_once_and_beside_its_lanes
             units_follow_each_other
             dead_letters_come_back_as_they_were
             dead_letters_are_read_page_by_page
