@@ -188,6 +188,10 @@ impl Observer for Log {
                 landed,
                 "the answer to a commit was lost; the mark tells whether it landed"
             ),
+            Event::CommandEnded { step, said } => {
+                let said = printable(said.lines().next_back().unwrap_or_default());
+                tracing::info!(step = &**step, said, "command ended");
+            }
             Event::RunEnded { status, counts, .. } => {
                 let told = self.failed.load(Ordering::Relaxed);
                 if told > ITEMS_TOLD {

@@ -189,7 +189,11 @@ impl State {
             Some(format!("{place}/{of} {}", kiln_jobfile::printable(&step.step)))
         };
         let steps: Vec<String> = self.steps.iter().filter_map(step).collect();
-        if steps.is_empty() { self.job.clone() } else { format!("{} {}", self.job, steps.join(", ")) }
+        if steps.is_empty() {
+            self.job.clone()
+        } else {
+            format!("{} {}", self.job, steps.join(", "))
+        }
     }
 
     /// How much of the sources that tell is read, of all that are at work.

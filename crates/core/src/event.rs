@@ -97,6 +97,13 @@ pub enum Event {
         /// Whether it was committed.
         landed: bool,
     },
+    /// A command that a step ran has ended well.
+    CommandEnded {
+        /// Which step.
+        step: Arc<str>,
+        /// What it said last.
+        said: String,
+    },
     /// A step has read and committed everything, or stopped.
     StepEnded {
         /// Its name.

@@ -154,6 +154,26 @@ pub trait Sink: Send + Sync {
         writes: &[Write],
         items: &SchemaRef,
     ) -> Result<(Box<dyn Lane>, Mark)>;
+
+    /// As [`open`](Sink::open), for a lane that runs statements: its units have one
+    /// write with one column of texts, and each row is a statement in the target's
+    /// own language, run in the unit's transaction. What a statement meets is no
+    /// item's fault: it is refused with another kind than
+    /// [`Kind::Item`](crate::Kind::Item).
+    ///
+    /// # Errors
+    /// As [`open`](Sink::open); [`Kind::Config`](crate::Kind::Config) from a target
+    /// that knows no statements.
+    async fn open_statements(&self, key: &LaneKey) -> Result<(Box<dyn Lane>, Mark)> {
+        Err(Fault::config(format!("step {}: this target runs no statements", key.step)))
+    }
+
+    /// Looks whether a statement can be run, in a transaction with others and with
+    /// the mark. Runs nothing; a set-up script of the target that has not run yet is
+    /// run in a transaction that is rolled back.
+    async fn check_statement(&self, _: &str) -> Vec<Check> {
+        vec![Check::fail("statement", Fault::config("this target runs no statements"))]
+    }
 }
 
 /// An ordered stream of units into a target.

@@ -66,7 +66,8 @@ impl End {
         let (run, epoch) = (claim.run.clone(), claim.epoch);
         let key = LaneKey { run, step: step.clone(), lane: LaneKey::END, epoch };
         let items = Arc::new(Schema::empty());
-        let opener = Opener { sink: Arc::clone(sink), key, writes: Vec::new(), items };
+        let (sink, writes) = (Arc::clone(sink), Vec::new());
+        let opener = Opener { sink, key, writes, items, runs_statements: false };
         let retry = Retry::new(options.retry);
         let lane = LaneRunner::open(opener, retry, events.clone(), Stop::never()).await?;
         let at = Checkpoint { state: Some(self.state()), ..Checkpoint::default() };

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use kiln_core::{
-    ChunkLimits, Events, FailureLimit, Fingerprint, Ledger, Mapper, Observer, RetryPolicy, Sink,
-    Source, Write, WriteColumn,
+    ChunkLimits, Events, FailureLimit, Fault, Fingerprint, Ledger, Mapper, Observer, Result,
+    RetryPolicy, Sink, Source, Write, WriteColumn,
 };
 
 use crate::chain::Chain;
+use crate::command::Command;
+use crate::ranges::{self, Ranges};
 use crate::report::Report;
+use crate::statement::Statement;
 use crate::stop::Stop;
 
 /// The name of the step of a job that has only one.
@@ -62,7 +65,19 @@ pub struct Step {
     pub(crate) source: Box<dyn Source>,
     pub(crate) mapper: Chain,
     pub(crate) writes: Vec<Write>,
+    pub(crate) doing: Doing,
     pub(crate) options: Option<Options>,
+}
+
+/// What a step does with its items in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// It writes them.
+    Writes,
+    /// They are statements, and it runs them.
+    Statements,
+    /// It has only one, and runs a command for it.
+    Command(Command),
 }
 
 impl Step {
@@ -75,8 +90,60 @@ impl Step {
             mapper: Chain::new(source.schema()),
             source,
             writes: Vec::new(),
+            doing: Doing::Writes,
             options: None,
         }
+    }
+
+    /// A step that runs one statement of the target's own SQL, once: in one
+    /// transaction with the mark that says so.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if the statement has names such as
+    /// `:from`, for which there are no values.
+    pub fn statement(name: impl Into<String>, statement: &Statement) -> Result<Self> {
+        if let Some(unknown) = statement.names().next() {
+            return Err(Fault::config(format!(
+                "there is no value for :{unknown} in the statement"
+            ))
+            .with_hint(":from and :to are there where the statement is run by key"));
+        }
+        let source = Box::new(ranges::only(statement.as_str())?);
+        Self::new(name, source).running_statements()
+    }
+
+    /// A step that runs a statement for each `size` keys of a table, each time in a
+    /// transaction with the mark of how far it got. `keys` gives the keys in order:
+    /// whole numbers, in its only column. In the statement `:from` is the last key
+    /// before those that are meant, `:to` the last of them.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if the statement does not have both
+    /// names, or others.
+    pub fn statement_by_key(
+        name: impl Into<String>,
+        statement: Statement,
+        keys: Box<dyn Source>,
+        size: usize,
+    ) -> Result<Self> {
+        statement.bounds_itself()?;
+        let source = Box::new(Ranges::new(statement, keys, size));
+        Self::new(name, source).running_statements()
+    }
+
+    /// A step that runs a command. It is complete when the command exits with 0;
+    /// if the process dies before that is kept, the command is run again: it is run
+    /// at least once.
+    ///
+    /// # Errors
+    /// None that its caller could mend.
+    pub fn command(name: impl Into<String>, command: Command) -> Result<Self> {
+        let source = Box::new(ranges::only(&command.name())?);
+        Ok(Self { doing: Doing::Command(command), ..Self::new(name, source) })
+    }
+
+    fn running_statements(self) -> Result<Self> {
+        Ok(Self { doing: Doing::Statements, writes: vec![Write::insert("statement")?], ..self })
     }
 
     /// It begins when the step of this name is complete.

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use kiln_core::{
-    Counts, Event, Fault, Kind, Lane, LaneKey, Mark, Refusal, Result, Settled, Sink, Unit,
-    Write,
+    Counts, Event, Fault, Kind, Lane, LaneKey, Mark, Refusal, Result, Settled, Sink, Unit, Write,
 };
 use tokio::sync::mpsc;
 
@@ -28,10 +27,15 @@ pub(crate) struct Opener {
     pub(crate) key: LaneKey,
     pub(crate) writes: Vec<Write>,
     pub(crate) items: SchemaRef,
+    /// Its items are statements.
+    pub(crate) runs_statements: bool,
 }
 
 impl Opener {
     async fn open(&self) -> Result<(Box<dyn Lane>, Mark)> {
+        if self.runs_statements {
+            return self.sink.open_statements(&self.key).await;
+        }
         self.sink.open(&self.key, &self.writes, &self.items).await
     }
 }

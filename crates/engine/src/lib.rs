@@ -15,8 +15,10 @@
 //! The words are those of [`kiln_core`], all exported again here.
 
 mod chain;
+mod command;
 mod deal;
 mod end;
+mod exec;
 mod heart;
 mod isolate;
 mod job;
@@ -26,6 +28,7 @@ mod limit;
 pub mod memory;
 mod owner;
 mod plan;
+mod ranges;
 mod reader;
 mod record;
 mod report;
@@ -34,6 +37,7 @@ mod route;
 mod run;
 mod schedule;
 mod start;
+mod statement;
 mod step;
 mod steps;
 mod stop;
@@ -43,9 +47,11 @@ pub mod typed;
 mod voice;
 
 pub use chain::Chain;
+pub use command::Command;
 pub use job::{Job, Options, Step};
 pub use kiln_core::*;
 pub use plan::{Disorder, in_order};
 pub use record::{StepRecord, StepState, steps_of};
 pub use report::{FailedItem, Report, StepReport};
+pub use statement::Statement;
 pub use stop::{Stop, Stopper};

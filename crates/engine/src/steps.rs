@@ -106,6 +106,8 @@ impl AtWork {
         let tally = Arc::new(Tally::default());
         let events = job.events.clone().with(Arc::clone(&tally) as Arc<_>);
         let context = Context {
+            job: job.name.clone(),
+            parameters: job.parameters.clone(),
             claim: claim.clone(),
             step: step.name.clone(),
             sink: Arc::clone(&job.sink),
@@ -142,6 +144,8 @@ impl AtWork {
                 chunks: totals.chunks,
                 retries: totals.retries,
                 took: began.elapsed(),
+                said: self.context.tally.said(),
+                fault: outcome.as_ref().err().cloned(),
                 name: name.clone(),
             },
             outcome: match outcome {

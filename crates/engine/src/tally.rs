@@ -20,6 +20,7 @@ pub(crate) struct Totals {
 pub(crate) struct Tally {
     totals: Mutex<Totals>,
     over_limit: Mutex<Vec<DeadLetter>>,
+    said: Mutex<Option<String>>,
 }
 
 impl Tally {
@@ -35,6 +36,11 @@ impl Tally {
     /// The failed items for which the run stopped at its limit.
     pub(crate) fn over_limit(&self) -> Vec<DeadLetter> {
         lock(&self.over_limit).clone()
+    }
+
+    /// What the step's command said last.
+    pub(crate) fn said(&self) -> Option<String> {
+        lock(&self.said).clone()
     }
 }
 
@@ -52,6 +58,7 @@ impl Observer for Tally {
             }
             Event::Retry { .. } => totals.retries += 1,
             Event::LimitReached { letters, .. } => *lock(&self.over_limit) = letters.to_vec(),
+            Event::CommandEnded { said, .. } => *lock(&self.said) = Some(said.clone()),
             _ => {}
         }
     }

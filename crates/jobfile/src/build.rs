@@ -10,10 +10,11 @@ use toml::Spanned;
 
 use crate::check::{Checked, Checks};
 use crate::jobfile::JobFile;
+use crate::kind::StepKind;
 use crate::problem::Problem;
 use crate::source::Reads;
-use crate::spec::{MatchSpec, StepSpec};
-use crate::{limits, mapping, matches, source, table, target, writes};
+use crate::spec::{MatchSpec, SourceSpec, StepSpec};
+use crate::{exec, kind, limits, mapping, matches, source, statement, table, target, writes};
 
 /// A job that can be run.
 pub struct Built {
@@ -33,10 +34,15 @@ pub(crate) struct Parts {
 
 /// What a step is put together from.
 pub(crate) struct StepParts {
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) mappers: Vec<Box<dyn Mapper>>,
-    pub(crate) writes: Vec<Write>,
+    pub(crate) work: Work,
     pub(crate) options: Options,
+}
+
+/// What a step does.
+pub(crate) enum Work {
+    Items { source: Box<dyn Source>, mappers: Vec<Box<dyn Mapper>>, writes: Vec<Write> },
+    /// It runs something, put together already.
+    Runs(Step),
 }
 
 /// What the parts are for.
@@ -93,11 +99,16 @@ impl JobFile {
 
 /// A step from its parts.
 fn step(spec: &StepSpec, parts: StepParts) -> Step {
-    let StepParts { source, mappers, writes, options } = parts;
-    let step = Step::new(spec.name.get_ref(), source).options(options);
-    let step = spec.needs.iter().map(Spanned::get_ref).fold(step, Step::needs);
-    let step = mappers.into_iter().fold(step, Step::map);
-    writes.into_iter().fold(step, Step::write)
+    let step = match parts.work {
+        Work::Runs(step) => step,
+        Work::Items { source, mappers, writes } => {
+            let step = Step::new(spec.name.get_ref(), source);
+            let step = mappers.into_iter().fold(step, Step::map);
+            writes.into_iter().fold(step, Step::write)
+        }
+    };
+    let step = step.options(parts.options);
+    spec.needs.iter().map(Spanned::get_ref).fold(step, Step::needs)
 }
 
 /// Puts the parts of all steps together. What is wrong with one step keeps no
@@ -115,21 +126,57 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
             let note = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
             checks.pass(format!("step {}", step.name.get_ref()), note);
         }
-        let front = front(job, step, database.as_ref().ok(), checks).await;
-        match (&mut database, front) {
-            (Ok(database), Some(front)) => {
+        let kind = match kind::of(job, step) {
+            Ok(kind) => kind,
+            Err(problem) => {
+                checks.add::<()>("job file", Err(problem), |()| None);
+                continue;
+            }
+        };
+        let front = match kind {
+            StepKind::Items(source) => front(job, step, source, database.as_ref().ok(), checks).await,
+            StepKind::Sql(_) | StepKind::Exec(_) => None,
+        };
+        match (&mut database, kind, front) {
+            (Ok(database), _, Some(front)) => {
                 all.extend(back(job, step, front, database.as_ref(), purpose, checks).await);
             }
+            (Ok(database), kind, None) => {
+                all.extend(runs(job, step, kind, database, checks).await);
+            }
             // Said once.
-            (Err(problem), _) => {
+            (Err(problem), ..) => {
                 if let Some(problem) = problem.take() {
                     checks.add::<()>("target", Err(problem), |()| None);
                 }
             }
-            (Ok(_), None) => {}
         }
     }
     (all.len() == steps.len()).then_some(Parts { steps: all, database: database.ok()? })
+}
+
+/// Puts a step together that runs something.
+async fn runs(
+    job: &JobFile,
+    step: &StepSpec,
+    kind: StepKind<'_>,
+    database: &Arc<dyn Database>,
+    checks: &mut Checks,
+) -> Option<StepParts> {
+    let options = match limits::options(job, step) {
+        Ok(options) => options,
+        Err(problem) => return checks.add("job file", Err(problem), |_| None),
+    };
+    let step = match kind {
+        StepKind::Items(_) => return None,
+        StepKind::Sql(sql) => statement::step(job, step, sql, database, checks).await?,
+        StepKind::Exec(exec) => {
+            let command = exec.get_ref().command.get_ref();
+            let what = command.first().map_or("", |program| program.get_ref());
+            checks.add(format!("command {what}"), exec::step(job, step, exec), |_| None)?
+        }
+    };
+    Some(StepParts { work: Work::Runs(step), options })
 }
 
 /// What of a step stands before its first look into the target: from its source
@@ -146,6 +193,7 @@ struct Front {
 async fn front(
     job: &JobFile,
     step: &StepSpec,
+    source: &SourceSpec,
     target: Option<&Arc<dyn Database>>,
     checks: &mut Checks,
 ) -> Option<Front> {
@@ -153,7 +201,7 @@ async fn front(
         Ok(options) => options,
         Err(problem) => return checks.add("job file", Err(problem), |_| None),
     };
-    let source = open_source(job, step, target, checks).await?;
+    let source = open_source(job, source, target, checks).await?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut schema = source.schema();
     if let Some(map) = &step.map {
@@ -198,7 +246,8 @@ async fn back(
         mappers.push(Box::new(compute));
     }
     checks.extend(database.sink().check(&writes.writes, &schema).await);
-    Some(StepParts { source, mappers, writes: writes.writes, options })
+    let work = Work::Items { source, mappers, writes: writes.writes };
+    Some(StepParts { work, options })
 }
 
 /// The line of a `[[match]]`, or that of the target, where that is what fails.
@@ -213,11 +262,10 @@ fn match_line<T>(job: &JobFile, spec: &MatchSpec, result: &Result<T, Problem>) -
 /// The file or table is one check, its columns are another.
 async fn open_source(
     job: &JobFile,
-    step: &StepSpec,
+    spec: &SourceSpec,
     target: Option<&Arc<dyn Database>>,
     checks: &mut Checks,
 ) -> Option<Box<dyn Source>> {
-    let spec = &step.source;
     let (what, opened) = match source::reads(job, spec) {
         Err(problem) => return checks.add("source", Err(problem), |_| None),
         Ok(Reads::Files(files)) => {

@@ -89,7 +89,12 @@ impl Walk<'_> {
         let path = path.strip_prefix(&["step"]).unwrap_or(&path);
         matches!(
             path,
-            ["source", "where"] | ["map", "sql"] | ["require", "rule"] | ["write", "columns", _]
+            ["source", "where"]
+                | ["map", "sql"]
+                | ["require", "rule"]
+                | ["write", "columns", _]
+                | ["sql"]
+                | ["sql", "statement"]
         )
     }
 }

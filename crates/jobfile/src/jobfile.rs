@@ -63,7 +63,8 @@ impl JobFile {
     /// with the job's name they tell one run from another.
     pub fn parameters(&self) -> String {
         let mut secrets = secrets_of(&self.url);
-        let sources = self.spec().steps.iter().filter_map(|step| step.source.url.as_ref());
+        let sources = self.spec().steps.iter();
+        let sources = sources.filter_map(|step| step.source.as_ref()?.url.as_ref());
         secrets.extend(sources.flat_map(|url| secrets_of(url.get_ref())));
         self.loaded.parameters.to_json(&secrets)
     }
@@ -119,6 +120,11 @@ impl JobFile {
         }
         let staged = Arc::new(Staged::stdin()?);
         Ok(Arc::clone(self.stdin.get_or_init(|| staged)))
+    }
+
+    /// Where the job file lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A database's URL with the path in it resolved.

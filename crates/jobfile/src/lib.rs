@@ -15,8 +15,10 @@
 mod build;
 mod check;
 mod definition;
+mod exec;
 mod interpolate;
 mod jobfile;
+mod kind;
 mod limits;
 mod load;
 mod mapping;
@@ -30,6 +32,7 @@ mod secrets;
 mod shapes;
 mod source;
 mod spec;
+mod statement;
 mod steps;
 mod table;
 mod target;

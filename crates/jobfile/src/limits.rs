@@ -112,7 +112,7 @@ fn at_least_one(job: &JobFile, many: &Spanned<Amount>, why: &str) -> Result<u32,
 }
 
 /// A whole number, also where a parameter has made it a text.
-fn whole(job: &JobFile, amount: &Spanned<Amount>) -> Result<u64, Problem> {
+pub(crate) fn whole(job: &JobFile, amount: &Spanned<Amount>) -> Result<u64, Problem> {
     let number = match amount.get_ref() {
         Amount::Number(n) => u64::try_from(*n).ok(),
         Amount::Text(text) => text.trim().replace('_', "").parse().ok(),

@@ -4,11 +4,12 @@ use arrow_array::RecordBatch;
 use kiln::Chain;
 use kiln_core::{Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, RunId, Source, Write};
 
-use crate::build::{Purpose, StepParts};
+use crate::build::{Purpose, StepParts, Work};
 use crate::jobfile::JobFile;
+use crate::kind::statement_of;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
-use crate::spec::StepSpec;
+use crate::spec::{ExecSpec, StepSpec};
 
 /// What stands for the key of a row that the run would create.
 const NEW: &str = "(new)";
@@ -18,6 +19,8 @@ const NEW: &str = "(new)";
 pub struct Preview {
     /// The step's name; none if it is the job's only one.
     pub step: Option<String>,
+    /// What it runs, if it reads no items.
+    pub runs: Option<String>,
     /// Why nothing could be read, where the steps that it needs may have to run
     /// first.
     pub unread: Option<String>,
@@ -95,7 +98,10 @@ impl JobFile {
 }
 
 async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<Preview, Problem> {
-    let StepParts { mut source, mappers, writes, .. } = parts;
+    let (mut source, mappers, writes) = match parts.work {
+        Work::Items { source, mappers, writes } => (source, mappers, writes),
+        Work::Runs(_) => return Ok(Preview { runs: Some(what_runs(spec)), ..empty(&[]) }),
+    };
     let mut chain = Chain::new(source.schema());
     mappers.into_iter().for_each(|mapper| chain.push(mapper));
     chain.begin(&RunId("preview".to_owned()));
@@ -115,6 +121,16 @@ async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<P
     Ok(preview)
 }
 
+/// The statement, or the words of the command.
+fn what_runs(spec: &StepSpec) -> String {
+    let words = |exec: &ExecSpec| -> Vec<String> {
+        exec.command.get_ref().iter().map(|word| word.get_ref().clone()).collect()
+    };
+    let command = || spec.exec.as_ref().map(|exec| words(exec.get_ref()).join(" "));
+    let statement = spec.sql.as_ref().map(|sql| statement_of(sql).into_inner());
+    statement.or_else(command).unwrap_or_default()
+}
+
 fn empty(writes: &[Write]) -> Preview {
     let table = |write: &Write| PreviewTable {
         table: write.table.to_string(),
@@ -123,7 +139,7 @@ fn empty(writes: &[Write]) -> Preview {
         rows: Vec::new(),
     };
     let tables = writes.iter().map(table).collect();
-    Preview { step: None, unread: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
+    Preview { step: None, runs: None, unread: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
 }
 
 impl Preview {

@@ -53,7 +53,9 @@ pub(crate) struct StepSpec {
     pub(crate) name: Word,
     #[serde(default)]
     pub(crate) needs: Vec<Word>,
-    pub(crate) source: SourceSpec,
+    pub(crate) source: Option<SourceSpec>,
+    pub(crate) sql: Option<Spanned<TextOr<SqlSpec>>>,
+    pub(crate) exec: Option<Spanned<ExecSpec>>,
     pub(crate) map: Option<MapSpec>,
     #[serde(default)]
     pub(crate) require: Vec<RequireSpec>,
@@ -65,6 +67,26 @@ pub(crate) struct StepSpec {
     pub(crate) chunk: ChunkSpec,
     #[serde(default)]
     pub(crate) limits: LimitsSpec,
+}
+
+/// A statement, run by the keys of a table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlSpec {
+    pub(crate) statement: Word,
+    pub(crate) table: Option<Word>,
+    pub(crate) key: Option<Word>,
+    pub(crate) size: Option<Spanned<Amount>>,
+}
+
+/// A command.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExecSpec {
+    pub(crate) command: Spanned<Vec<Word>>,
+    pub(crate) time_limit: Option<Word>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, Word>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

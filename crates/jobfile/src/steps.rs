@@ -49,7 +49,9 @@ pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
     let only = StepSpec {
         name: Spanned::new(name.span(), MAIN.to_owned()),
         needs: Vec::new(),
-        source,
+        source: Some(source),
+        sql: None,
+        exec: None,
         map,
         require,
         matches,

@@ -11,6 +11,7 @@ mod isolation;
 mod lanes;
 mod laws;
 mod resume;
+mod runs;
 mod side_by_side;
 mod sources;
 mod start;
