@@ -145,6 +145,9 @@ impl Observer for Log {
             Event::StepStarted { step, place, of, source } => {
                 tracing::info!(step = &**step, place, of, source, "step started");
             }
+            Event::StepSkipped { step, condition } => {
+                tracing::info!(step = &**step, condition, "step skipped");
+            }
             Event::StepEnded { step, counts } => tracing::info!(
                 step = &**step,
                 read = counts.read,

@@ -203,7 +203,10 @@ fn said(report: &Report) -> String {
         let last = &lines[lines.len().saturating_sub(SAID_SHOWN)..];
         if !last.is_empty() {
             let name = printable(&step.name);
-            text.push_str(&format!("\n  {name} said{}\n", if last.len() < lines.len() { " last" } else { "" }));
+            text.push_str(&format!(
+                "\n  {name} said{}\n",
+                if last.len() < lines.len() { " last" } else { "" }
+            ));
         }
         last.iter().for_each(|line| text.push_str(&format!("    {}\n", printable(line))));
     }
@@ -216,6 +219,7 @@ fn status(status: Status) -> &'static str {
         Status::PartialSuccess => "partial success: some items failed",
         Status::Failed => "failed",
         Status::Stopped => "stopped",
+        Status::Skipped => "skipped",
     }
 }
 

@@ -32,6 +32,13 @@ pub enum Event {
         /// What it reads.
         source: String,
     },
+    /// A step is not done: its condition does not hold.
+    StepSkipped {
+        /// Its name.
+        step: Arc<str>,
+        /// The condition.
+        condition: String,
+    },
     /// A chunk was read.
     ChunkRead {
         /// By which step.

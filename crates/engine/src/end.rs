@@ -23,17 +23,20 @@ use crate::stop::Stop;
 pub(crate) enum End {
     /// It read its source to the end.
     Complete,
+    /// Its condition did not hold.
+    Skipped,
 }
 
 impl End {
     fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::Skipped => "skipped",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Complete].into_iter().find(|end| end.as_str() == word)
+        [Self::Complete, Self::Skipped].into_iter().find(|end| end.as_str() == word)
     }
 
     /// As its mark keeps it.

@@ -15,6 +15,7 @@ use crate::ranges::{self, Ranges};
 use crate::report::Report;
 use crate::statement::Statement;
 use crate::stop::Stop;
+use crate::when::Condition;
 
 /// The name of the step of a job that has only one.
 pub(crate) const MAIN: &str = "main";
@@ -62,6 +63,7 @@ impl Default for Options {
 pub struct Step {
     pub(crate) name: String,
     pub(crate) needs: Vec<String>,
+    pub(crate) when: Option<Condition>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) mapper: Chain,
     pub(crate) writes: Vec<Write>,
@@ -87,6 +89,7 @@ impl Step {
         Self {
             name: name.into(),
             needs: Vec::new(),
+            when: None,
             mapper: Chain::new(source.schema()),
             source,
             writes: Vec::new(),
@@ -150,6 +153,14 @@ impl Step {
     #[must_use]
     pub fn needs(mut self, step: impl Into<String>) -> Self {
         self.needs.push(step.into());
+        self
+    }
+
+    /// It is done only if this holds once the steps that it needs have ended, else
+    /// skipped: what needs it does not wait for it. That is decided once in a run.
+    #[must_use]
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.when = Some(condition);
         self
     }
 

@@ -45,13 +45,15 @@ mod tally;
 #[cfg(feature = "typed")]
 pub mod typed;
 mod voice;
+mod when;
 
 pub use chain::Chain;
 pub use command::Command;
 pub use job::{Job, Options, Step};
 pub use kiln_core::*;
-pub use plan::{Disorder, in_order};
+pub use plan::{Disorder, decided, in_order};
 pub use record::{StepRecord, StepState, steps_of};
 pub use report::{FailedItem, Report, StepReport};
 pub use statement::Statement;
 pub use stop::{Stop, Stopper};
+pub use when::Condition;

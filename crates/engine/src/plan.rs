@@ -3,6 +3,7 @@
 use kiln_core::Fault;
 
 use crate::job::Step;
+use crate::when::{Condition, is_of};
 
 /// What keeps steps from having an order. Steps are counted from 0, as they
 /// were given.
@@ -24,6 +25,18 @@ pub enum Disorder {
         step: usize,
         /// Which of its needs, counted from 0.
         need: usize,
+    },
+    /// The condition of a step names one that it does not need.
+    Undecided {
+        /// The step.
+        step: usize,
+        /// What it names.
+        name: String,
+    },
+    /// A step has a condition, and needs no step by which to decide.
+    Unneeding {
+        /// The step.
+        step: usize,
     },
     /// Each of these steps needs the next, and the last needs the first.
     Circle {
@@ -50,6 +63,28 @@ pub fn in_order(steps: &[(&str, Vec<&str>)]) -> Result<Vec<usize>, Disorder> {
         }
     }
     Ok(order)
+}
+
+/// Looks whether conditions name only what their steps need; one that names no
+/// step needs one at least.
+///
+/// # Errors
+/// [`Disorder::Undecided`].
+pub fn decided<'a>(
+    steps: &[(&str, Vec<&str>)],
+    conditions: impl IntoIterator<Item = Option<&'a Condition>>,
+) -> Result<(), Disorder> {
+    for (step, condition) in conditions.into_iter().enumerate() {
+        let (Some(condition), Some((_, needs))) = (condition, steps.get(step)) else { continue };
+        let is_needed = |name: &&str| needs.iter().any(|need| is_of(need, name));
+        if let Some(name) = condition.steps().into_iter().find(|name| !is_needed(name)) {
+            return Err(Disorder::Undecided { step, name: name.to_owned() });
+        }
+        if needs.is_empty() {
+            return Err(Disorder::Unneeding { step });
+        }
+    }
+    Ok(())
 }
 
 /// The needs of each step as places.
@@ -100,7 +135,10 @@ pub(crate) fn put_in_order(steps: Vec<Step>) -> Result<Vec<Step>, Fault> {
         .iter()
         .map(|step| (step.name.as_str(), step.needs.iter().map(String::as_str).collect()))
         .collect();
-    let order = in_order(&names).map_err(|disorder| disorder.fault(&names))?;
+    let conditions = steps.iter().map(|step| step.when.as_ref());
+    let order = in_order(&names)
+        .and_then(|order| decided(&names, conditions).map(|()| order))
+        .map_err(|disorder| disorder.fault(&names))?;
     let mut steps: Vec<(usize, Step)> = steps.into_iter().enumerate().collect();
     steps.sort_by_key(|(place, _)| order.iter().position(|at| at == place));
     Ok(steps.into_iter().map(|(_, step)| step).collect())
@@ -126,6 +164,16 @@ impl Disorder {
                 let need = steps.get(*step).and_then(|(_, needs)| needs.get(*need)).unwrap_or(&"?");
                 Fault::config(format!("step {} needs {need}, which is no step", name(step)))
             }
+            Self::Undecided { step, name: other } => Fault::config(format!(
+                "step {} decides by step {other}, and does not need it",
+                name(step)
+            ))
+            .with_hint(format!("add it: needs = [\"{other}\"]")),
+            Self::Unneeding { step } => Fault::config(format!(
+                "step {} decides by the steps it needs, which are none",
+                name(step)
+            ))
+            .with_hint("say which it needs: needs = [\"…\"]"),
             Self::Circle { steps: circle } => {
                 let names: Vec<&str> = circle.iter().chain(circle.first()).map(name).collect();
                 Fault::config(format!("steps wait for each other: {}", names.join(" needs ")))

@@ -3,7 +3,9 @@
 //! A step's first act is to open its lanes, which makes their marks; its last one
 //! is to keep how it ended, beside them ([`End`]). So the marks tell all.
 
-use kiln_core::{Counts, Fault, Fingerprint, Ledger, Mark, Result, RunId, RunRecord, RunState};
+use kiln_core::{
+    Counts, Fault, Fingerprint, LaneKey, Ledger, Mark, Result, RunId, RunRecord, RunState,
+};
 
 use crate::end::End;
 use crate::job::{Job, MAIN, Step};
@@ -32,6 +34,8 @@ pub enum StepState {
     Begun,
     /// It has read its source to the end.
     Complete,
+    /// Its condition did not hold.
+    Skipped,
 }
 
 /// The steps of a run, in the order in which they run.
@@ -44,7 +48,9 @@ pub async fn steps_of(ledger: &dyn Ledger, run: &RunRecord) -> Result<Vec<StepRe
         let marks = ledger.marks(&run.start.id, &name).await?;
         let state = match End::of(&marks)? {
             Some(End::Complete) => StepState::Complete,
-            None if marks.is_empty() => StepState::Waiting,
+            Some(End::Skipped) => StepState::Skipped,
+            // The end's lane may have been opened in vain.
+            None if marks.iter().all(|(lane, _)| *lane == LaneKey::END) => StepState::Waiting,
             None if run.state == RunState::Completed => StepState::Complete,
             None => StepState::Begun,
         };
@@ -58,7 +64,8 @@ pub(crate) async fn counts_of(ledger: &dyn Ledger, run: &RunId, step: &str) -> R
     Ok(sum(&ledger.marks(run, step).await?))
 }
 
-fn sum(marks: &[(u32, Mark)]) -> Counts {
+/// What the lanes of a step have counted.
+pub(crate) fn sum(marks: &[(u32, Mark)]) -> Counts {
     marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts)
 }
 

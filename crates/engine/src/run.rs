@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use kiln_core::{Claim, Counts, Event, Fault, Kind, Ledger, Result, RunRecord, RunState, Status};
 
+use crate::end::End;
 use crate::heart::Heart;
 use crate::job::Job;
 use crate::plan::put_in_order;
-use crate::record::counts_of;
+use crate::record;
 use crate::report::{FAILED_ITEMS, FailedItem, Report, StepReport, peak_memory};
 use crate::start::{Start, start};
 use crate::steps;
@@ -134,9 +135,12 @@ async fn fill(ledger: &dyn Ledger, report: &mut Report) -> Result<()> {
     let Some(run) = report.run.clone() else { return Ok(()) };
     let mut failed = Vec::new();
     for step in &mut report.steps {
-        step.counts = counts_of(ledger, &run, &step.name).await?;
+        let marks = ledger.marks(&run, &step.name).await?;
+        step.counts = record::sum(&marks);
         if report.already_complete {
-            step.status = Some(status_of(&Ok(()), &step.counts));
+            let is_skipped = End::of(&marks)? == Some(End::Skipped);
+            let status = status_of(&Ok(()), &step.counts);
+            step.status = Some(if is_skipped { Status::Skipped } else { status });
         }
         let most = FAILED_ITEMS - failed.len();
         let letters = ledger.dead_letters(&run, &step.name, 0, most).await?;

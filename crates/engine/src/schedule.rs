@@ -74,7 +74,7 @@ mod tests {
         schedule.ended(3);
         assert_eq!(begun(&mut schedule), [4]);
         schedule.ended(4);
-        assert_eq!(begun(&mut schedule), []);
+        assert!(begun(&mut schedule).is_empty());
         schedule.ended(0);
         assert_eq!(begun(&mut schedule), [2]);
         assert!(!schedule.is_over());
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(begun(&mut schedule), [0, 3]);
         schedule.failed(0);
         schedule.ended(3);
-        assert_eq!(begun(&mut schedule), []);
+        assert!(begun(&mut schedule).is_empty());
         assert!(!schedule.is_over());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kiln_core::{Claim, Event, Fault, Kind, Result, RunRecord};
+use kiln_core::{Claim, Event, Fault, Kind, Result, RunRecord, Status};
 use tokio::task::JoinSet;
 
 use crate::end::End;
@@ -18,6 +18,7 @@ use crate::schedule::Schedule;
 use crate::step::{self, Context};
 use crate::tally::Tally;
 use crate::voice::Voice;
+use crate::when::Outcomes;
 
 /// Runs the steps that have not ended. One that fails stops what needs it, and
 /// nothing else: the others go on to their end.
@@ -31,16 +32,24 @@ pub(crate) async fn work(
     lost: &Lost,
     report: &mut Report,
 ) -> Result<()> {
-    let mut schedule = Schedule::new(plan::needs(&job.steps), job.options.steps);
-    if let Some(old) = resumed {
-        for (place, step) in record::steps_of(job.ledger.as_ref(), old).await?.iter().enumerate() {
-            if step.state == StepState::Complete {
-                let told = &mut report.steps[place];
-                (told.status, told.counts) = (status_of(&Ok(()), &step.counts).into(), step.counts);
-                schedule.ended(place);
-            }
-        }
+    let needs = plan::needs(&job.steps);
+    let mut schedule = Schedule::new(needs.clone(), job.options.steps);
+    let known = match resumed {
+        Some(old) => record::steps_of(job.ledger.as_ref(), old).await?,
+        None => Vec::new(),
+    };
+    for (place, step) in known.iter().enumerate() {
+        let told = &mut report.steps[place];
+        told.status = match step.state {
+            StepState::Complete => Some(status_of(&Ok(()), &step.counts)),
+            StepState::Skipped => Some(Status::Skipped),
+            StepState::Begun | StepState::Waiting => continue,
+        };
+        told.counts = step.counts;
+        schedule.ended(place);
     }
+    // What has begun was chosen then.
+    let has_begun = |place: usize| known.get(place).is_some_and(|s| s.state == StepState::Begun);
     let of = job.steps.len();
     let steps = std::mem::take(&mut job.steps);
     let mut works: Vec<Option<AtWork>> = Vec::with_capacity(of);
@@ -53,7 +62,9 @@ pub(crate) async fn work(
         let is_over = |(_, fault): &(usize, Fault)| fault.kind() == Kind::Fenced;
         while !job.stop.is_requested() && !faults.iter().any(is_over) {
             let Some(next) = schedule.begin().and_then(|place| works[place].take()) else { break };
-            running.spawn(next.run());
+            let is_chosen =
+                has_begun(next.place) || next.is_chosen(&outcomes(&needs[next.place], report));
+            running.spawn(next.run(is_chosen));
         }
         let Some(ended) = running.join_next().await else { break };
         let ended = ended.map_err(|e| Fault::bug(format!("a step broke off: {e}")))?;
@@ -72,6 +83,15 @@ pub(crate) async fn work(
         None if !schedule.is_over() => Err(stopped()),
         None => Ok(()),
     }
+}
+
+/// What became of steps that have ended.
+fn outcomes<'a>(steps: &[usize], report: &'a Report) -> Outcomes<'a> {
+    let told = |place: &usize| {
+        let StepReport { name, status, counts, .. } = &report.steps[*place];
+        (name.as_str(), (status.unwrap_or(Status::Success), *counts))
+    };
+    steps.iter().map(told).collect()
 }
 
 /// A step at work.
@@ -121,7 +141,37 @@ impl AtWork {
         Self { step, place, of, context, lost: lost.clone() }
     }
 
-    async fn run(mut self) -> Ended {
+    /// Whether its condition holds.
+    fn is_chosen(&self, outcomes: &Outcomes<'_>) -> bool {
+        self.step.when.as_ref().is_none_or(|condition| condition.holds(outcomes))
+    }
+
+    async fn run(self, is_chosen: bool) -> Ended {
+        if is_chosen { self.work().await } else { self.skip().await }
+    }
+
+    /// Keeps that it is not done.
+    async fn skip(self) -> Ended {
+        let Self { step, place, context, .. } = self;
+        let outcome = End::Skipped.keep(&context).await;
+        let mut told = StepReport::waiting(&step.name);
+        match &outcome {
+            Ok(()) => {
+                let condition = step.when.map(|when| when.to_string()).unwrap_or_default();
+                let event = Event::StepSkipped { step: context.events.step(), condition };
+                context.events.emit(&event);
+                told.status = Some(Status::Skipped);
+            }
+            Err(fault) => {
+                told.status = Some(status_of(&Err(fault), &told.counts));
+                told.fault = Some(fault.clone());
+            }
+        }
+        let outcome = outcome.map_err(|fault| fault.at(format!("step {}", step.name)));
+        Ended { place, told, over_limit: Vec::new(), outcome }
+    }
+
+    async fn work(mut self) -> Ended {
         let Self { place, of, .. } = self;
         let began = Instant::now();
         let events = self.context.events.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use kiln::{Job, Options, Step};
+use kiln::{Condition, Job, Options, Step};
 use kiln_core::{Fault, Kind, Mapper, Source, Write};
 use kiln_databases::Database;
 use toml::Spanned;
@@ -40,7 +40,11 @@ pub(crate) struct StepParts {
 
 /// What a step does.
 pub(crate) enum Work {
-    Items { source: Box<dyn Source>, mappers: Vec<Box<dyn Mapper>>, writes: Vec<Write> },
+    Items {
+        source: Box<dyn Source>,
+        mappers: Vec<Box<dyn Mapper>>,
+        writes: Vec<Write>,
+    },
     /// It runs something, put together already.
     Runs(Step),
 }
@@ -67,7 +71,8 @@ impl JobFile {
     /// The first check of [`validate`](Self::validate) that fails.
     pub async fn build(&self) -> Result<Built, Problem> {
         let Parts { steps, database } = self.parts(Purpose::Run).await?;
-        let mut steps = self.spec().steps.iter().zip(steps).map(|(spec, parts)| step(spec, parts));
+        let steps = self.spec().steps.iter().zip(steps).map(|(spec, parts)| step(spec, parts));
+        let mut steps = steps.collect::<Result<Vec<_>, _>>()?.into_iter();
         let first = steps.next().ok_or_else(|| Fault::bug("a job was built without a step"))?;
         let job = Job::in_steps(self.name(), first, database.sink(), database.ledger())
             .parameters(self.parameters())
@@ -98,7 +103,7 @@ impl JobFile {
 }
 
 /// A step from its parts.
-fn step(spec: &StepSpec, parts: StepParts) -> Step {
+fn step(spec: &StepSpec, parts: StepParts) -> Result<Step, Problem> {
     let step = match parts.work {
         Work::Runs(step) => step,
         Work::Items { source, mappers, writes } => {
@@ -107,8 +112,12 @@ fn step(spec: &StepSpec, parts: StepParts) -> Step {
             writes.into_iter().fold(step, Step::write)
         }
     };
-    let step = step.options(parts.options);
-    spec.needs.iter().map(Spanned::get_ref).fold(step, Step::needs)
+    let mut step = step.options(parts.options);
+    if let Some(when) = &spec.when {
+        step = step.when(Condition::parse(when.get_ref())?);
+    }
+    let step = spec.needs.iter().map(Spanned::get_ref).fold(step, Step::needs);
+    Ok(step)
 }
 
 /// Puts the parts of all steps together. What is wrong with one step keeps no
@@ -123,7 +132,10 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
     for step in steps {
         if steps.len() > 1 {
             let needs: Vec<&str> = step.needs.iter().map(|n| n.get_ref().as_str()).collect();
-            let note = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
+            let needs = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
+            let when = step.when.as_ref().map(|when| format!("when {}", when.get_ref()));
+            let notes: Vec<String> = needs.into_iter().chain(when).collect();
+            let note = (!notes.is_empty()).then(|| notes.join("; "));
             checks.pass(format!("step {}", step.name.get_ref()), note);
         }
         let kind = match kind::of(job, step) {
@@ -134,7 +146,9 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
             }
         };
         let front = match kind {
-            StepKind::Items(source) => front(job, step, source, database.as_ref().ok(), checks).await,
+            StepKind::Items(source) => {
+                front(job, step, source, database.as_ref().ok(), checks).await
+            }
             StepKind::Sql(_) | StepKind::Exec(_) => None,
         };
         match (&mut database, kind, front) {

@@ -5,13 +5,14 @@ use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 use twox_hash::XxHash3_128;
 
-use crate::shapes::Columns;
 use crate::kind::statement_of;
+use crate::shapes::Columns;
 use crate::spec::Spec;
 
 /// The parts that make the job what it is. What it reads is told by the
 /// source's own fingerprint.
-const PARTS: [&str; 8] = ["map", "require", "match", "write", "sql", "exec", "chunk", "limits"];
+const PARTS: [&str; 9] =
+    ["when", "map", "require", "match", "write", "sql", "exec", "chunk", "limits"];
 
 /// The parts as they are written, placeholders included: a value from the
 /// environment may be a secret. Those of a step have its name and `: ` before

@@ -32,7 +32,9 @@ pub(crate) fn of<'a>(job: &JobFile, step: &'a StepSpec) -> Result<StepKind<'a>, 
         }
         (None, None, None) => {
             let fault = Fault::config(format!("step {} does nothing", step.name.get_ref()))
-                .with_hint("say what it reads ([step.source]), or what it runs (sql or [step.exec])");
+                .with_hint(
+                    "say what it reads ([step.source]), or what it runs (sql or [step.exec])",
+                );
             Err(job.problem(step.name.span(), fault))
         }
         (_, sql, exec) => {

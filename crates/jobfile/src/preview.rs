@@ -139,7 +139,15 @@ fn empty(writes: &[Write]) -> Preview {
         rows: Vec::new(),
     };
     let tables = writes.iter().map(table).collect();
-    Preview { step: None, runs: None, unread: None, tables, failed: Vec::new(), read: 0, filtered: 0 }
+    Preview {
+        step: None,
+        runs: None,
+        unread: None,
+        tables,
+        failed: Vec::new(),
+        read: 0,
+        filtered: 0,
+    }
 }
 
 impl Preview {

@@ -53,6 +53,7 @@ pub(crate) struct StepSpec {
     pub(crate) name: Word,
     #[serde(default)]
     pub(crate) needs: Vec<Word>,
+    pub(crate) when: Option<Word>,
     pub(crate) source: Option<SourceSpec>,
     pub(crate) sql: Option<Spanned<TextOr<SqlSpec>>>,
     pub(crate) exec: Option<Spanned<ExecSpec>>,

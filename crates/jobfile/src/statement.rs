@@ -29,7 +29,9 @@ pub(crate) async fn step(
 ) -> Option<Step> {
     let word = statement_of(sql);
     let built = match sql.get_ref() {
-        TextOr::Table(spec) if spec.table.is_some() => by_key(job, step, spec, database, checks).await?,
+        TextOr::Table(spec) if spec.table.is_some() => {
+            by_key(job, step, spec, database, checks).await?
+        }
         TextOr::Table(SqlSpec { key: Some(word), .. }) => Err(no_table(job, word, "key")),
         TextOr::Table(SqlSpec { size: Some(size), .. }) => Err(no_table(job, size, "size")),
         _ => Step::statement(step.name.get_ref(), &Statement::new(word.get_ref()))
@@ -40,13 +42,15 @@ pub(crate) async fn step(
         Err(problem) => return checks.add("statement", Err(problem), |_: &Step| None),
     };
     // As the database will see it, whatever the keys are.
-    let looked = database.sink().check_statement(&Statement::new(word.get_ref()).between(0, 0)).await;
+    let looked =
+        database.sink().check_statement(&Statement::new(word.get_ref()).between(0, 0)).await;
     let is_fine = looked.iter().all(|check| check.result.is_ok());
     for check in looked {
         match check.result {
             Err(fault) if check.what == "statement" => {
                 checks.add::<()>("statement", Err(job.sql_problem(&word, fault)), |()| None);
             }
+            Ok(note) if check.what == "statement" => checks.pass("statement", note),
             _ => checks.extend(vec![check]),
         }
     }
@@ -96,9 +100,10 @@ async fn by_key(
         }
         Ok((keys, usize::try_from(size).unwrap_or(usize::MAX)))
     };
-    let (keys, size) = checks.add(format!("table {}", name.get_ref()), keys.await, |(_, size)| {
-        Some(format!("{size} keys at a time"))
-    })?;
+    let (keys, size) =
+        checks.add(format!("table {}", name.get_ref()), keys.await, |(_, size)| {
+            Some(format!("{size} keys at a time"))
+        })?;
     let statement = Statement::new(spec.statement.get_ref());
     let built = Step::statement_by_key(step.name.get_ref(), statement, keys, size);
     Some(built.map_err(|fault| job.sql_problem(&spec.statement, fault)))

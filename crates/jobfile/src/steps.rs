@@ -1,11 +1,13 @@
 //! `[[step]]`: the steps of a job file, or the one that it is.
 
-use kiln::{Disorder, in_order};
+use std::ops::Range;
+
+use kiln::{Condition, Disorder, decided, in_order};
 use kiln_core::Fault;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::nearest::suggestion;
+use crate::nearest::{nearest, suggestion};
 use crate::problem::{Problem, Text};
 use crate::spec::{ChunkSpec, FileSpec, LimitsSpec, Spec, StepSpec};
 
@@ -49,6 +51,7 @@ pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
     let only = StepSpec {
         name: Spanned::new(name.span(), MAIN.to_owned()),
         needs: Vec::new(),
+        when: None,
         source: Some(source),
         sql: None,
         exec: None,
@@ -75,9 +78,19 @@ fn in_their_order(steps: Vec<StepSpec>, text: &Text) -> Result<Vec<StepSpec>, Pr
         Ok(order) => order,
         Err(disorder) => return Err(problem(&disorder, &steps, &names, text)),
     };
+    let conditions =
+        steps.iter().map(|step| condition(step, text)).collect::<Result<Vec<_>, _>>()?;
+    decided(&names, conditions.iter().map(Option::as_ref))
+        .map_err(|disorder| problem(&disorder, &steps, &names, text))?;
     let mut steps: Vec<(usize, StepSpec)> = steps.into_iter().enumerate().collect();
     steps.sort_by_key(|(place, _)| order.iter().position(|at| at == place));
     Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// When a step is done, if it says.
+fn condition(step: &StepSpec, text: &Text) -> Result<Option<Condition>, Problem> {
+    let Some(when) = &step.when else { return Ok(None) };
+    Condition::parse(when.get_ref()).map(Some).map_err(|fault| text.problem(when.span(), fault))
 }
 
 fn name_and_needs(step: &StepSpec) -> (&str, Vec<&str>) {
@@ -102,6 +115,15 @@ fn problem(
             let hint = suggestion("steps", need.get_ref(), &known);
             text.problem(need.span(), fault.with_hint(hint))
         }
+        Disorder::Undecided { step, name } => {
+            let (_, needs) = &names[*step];
+            let hint = match suggestion("it needs", name, needs) {
+                near if nearest(name, needs.iter().copied()).is_some() => near,
+                _ => format!("add it: needs = [\"{name}\"]"),
+            };
+            text.problem(place_of_when(&steps[*step]), fault.with_hint(hint))
+        }
+        Disorder::Unneeding { step } => text.problem(place_of_when(&steps[*step]), fault),
         Disorder::Circle { steps: circle } => {
             let next = circle.get(1).or(circle.first()).map_or("", |step| names[*step].0);
             let needs = circle.first().into_iter().flat_map(|step| &steps[*step].needs);
@@ -109,6 +131,10 @@ fn problem(
             text.problem(span.unwrap_or_default(), fault)
         }
     }
+}
+
+fn place_of_when(step: &StepSpec) -> Range<usize> {
+    step.when.as_ref().unwrap_or(&step.name).span()
 }
 
 impl ChunkSpec {

@@ -43,7 +43,10 @@ fn rendered(preview: &Preview) -> String {
         return format!("{text}nothing can be read yet: {}\n", printable(why));
     }
     if let Some(what) = &preview.runs {
-        return format!("{text}it would run:\n\n  {}\n", printable_lines(what).replace('\n', "\n  "));
+        return format!(
+            "{text}it would run:\n\n  {}\n",
+            printable_lines(what).replace('\n', "\n  ")
+        );
     }
     let mut failed = Table::new(["failed item", "stage", "error"]);
     for item in &preview.failed {

@@ -17,3 +17,4 @@ mod sources;
 mod start;
 mod steps;
 mod typed;
+mod when;
