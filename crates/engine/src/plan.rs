@@ -46,8 +46,8 @@ pub enum Disorder {
 }
 
 /// The order in which steps run, as places in `steps` (the name of each, and
-/// the names of those it needs): a step comes behind those it needs, else they
-/// stay as they are.
+/// the names of those it needs, alone or [shared](crate::is_of)): a step comes
+/// behind those it needs, else they stay as they are.
 ///
 /// # Errors
 /// [`Disorder`], if there is no such order.
@@ -98,15 +98,28 @@ fn resolved(steps: &[(&str, Vec<&str>)]) -> Result<Vec<Vec<usize>>, Disorder> {
         if place(name) != Some(step) {
             return Err(Disorder::Twice { step });
         }
-        let known =
-            |(need, name): (usize, &&str)| place(name).ok_or(Disorder::Unknown { step, need });
-        all.push(needs.iter().enumerate().map(known).collect::<Result<_, _>>()?);
+        let mut places = Vec::new();
+        for (need, name) in needs.iter().enumerate() {
+            let before = places.len();
+            places.extend((0..steps.len()).filter(|place| is_of(steps[*place].0, name)));
+            if places.len() == before {
+                return Err(Disorder::Unknown { step, need });
+            }
+        }
+        all.push(places);
     }
     Ok(all)
 }
 
+/// Whether it is a name; that of one of many has what it is for in brackets.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
+    let (name, label) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        Some((name, label)) => (name, label),
+        None => (name, "-"),
+    };
+    let is_label = !label.is_empty() && !label.contains(char::is_control) && !label.contains(": ");
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    is_label && !name.is_empty() && name.chars().all(is_plain)
 }
 
 /// A circle among the steps that are not in order: each of them waits for
@@ -147,8 +160,11 @@ pub(crate) fn put_in_order(steps: Vec<Step>) -> Result<Vec<Step>, Fault> {
 /// The steps that each one needs, as places; steps that are in order have no
 /// others.
 pub(crate) fn needs(steps: &[Step]) -> Vec<Vec<usize>> {
-    let place = |name: &String| steps.iter().position(|step| step.name == *name);
-    steps.iter().map(|step| step.needs.iter().filter_map(place).collect()).collect()
+    let places = |need: &String| {
+        let is_meant = |place: &usize| is_of(&steps[*place].name, need);
+        (0..steps.len()).filter(is_meant).collect::<Vec<usize>>()
+    };
+    steps.iter().map(|step| step.needs.iter().flat_map(places).collect()).collect()
 }
 
 impl Disorder {

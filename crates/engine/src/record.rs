@@ -9,6 +9,7 @@ use kiln_core::{
 
 use crate::end::End;
 use crate::job::{Job, MAIN, Step};
+use crate::when::is_of;
 
 /// The part of a run's fingerprint that holds the names of its steps, in order,
 /// as a JSON array.
@@ -113,8 +114,16 @@ const HARMLESS: [&str; 2] = ["chunk", "limits"];
 pub(crate) fn remapped(run: &RunRecord, job: &Job, name: &str) -> bool {
     run.start.definition.differences(&job.definition).iter().any(|(part, ..)| {
         let (step, part) = of_step(part);
-        step.is_none_or(|step| step == name) && !HARMLESS.contains(&part)
+        step.is_none_or(|step| is_of(name, step)) && !HARMLESS.contains(&part)
     })
+}
+
+/// The names of the steps of a run, in the order in which they run.
+///
+/// # Errors
+/// If the ledger's names can't be read.
+pub fn step_names(run: &RunRecord) -> Result<Vec<String>> {
+    names(&run.start.source)
 }
 
 /// The names of the steps, in the order in which they run.

@@ -208,8 +208,9 @@ fn place_of_end(text: &str) -> Option<u64> {
     ENDS.iter().position(|end| end.as_str() == text).map(|place| place as u64)
 }
 
-/// Whether a step is the one of this name, or one of those it was fanned out to.
-pub(crate) fn is_of(step: &str, name: &str) -> bool {
+/// Whether a step is the one of this name, or one of many that share it:
+/// `load[a.csv]` is of `load`.
+pub fn is_of(step: &str, name: &str) -> bool {
     step.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
 }
 

@@ -1,5 +1,6 @@
 //! From a job file to a runnable job.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -9,6 +10,7 @@ use kiln_databases::Database;
 use toml::Spanned;
 
 use crate::check::{Checked, Checks};
+use crate::each::fan_of;
 use crate::jobfile::JobFile;
 use crate::kind::StepKind;
 use crate::problem::Problem;
@@ -46,7 +48,7 @@ pub(crate) enum Work {
         writes: Vec<Write>,
     },
     /// It runs something, put together already.
-    Runs(Step),
+    Runs(Box<Step>),
 }
 
 /// What the parts are for.
@@ -61,7 +63,14 @@ impl JobFile {
     /// writes nothing. What rests on a check that failed is left out.
     pub async fn validate(&self) -> Vec<Checked> {
         let mut checks = Checks::default();
-        parts(self, Purpose::Look, &mut checks).await;
+        let fanned = match self.fanned_out().await {
+            Ok(fanned) => fanned,
+            Err(problem) => {
+                checks.add::<()>("steps", Err(problem), |()| None);
+                return checks.into_lines();
+            }
+        };
+        parts(fanned.as_ref().unwrap_or(self), Purpose::Look, &mut checks).await;
         checks.into_lines()
     }
 
@@ -70,6 +79,13 @@ impl JobFile {
     /// # Errors
     /// The first check of [`validate`](Self::validate) that fails.
     pub async fn build(&self) -> Result<Built, Problem> {
+        match self.fanned_out().await? {
+            Some(fanned) => fanned.build_steps().await,
+            None => self.build_steps().await,
+        }
+    }
+
+    async fn build_steps(&self) -> Result<Built, Problem> {
         let Parts { steps, database } = self.parts(Purpose::Run).await?;
         let steps = self.spec().steps.iter().zip(steps).map(|(spec, parts)| step(spec, parts));
         let mut steps = steps.collect::<Result<Vec<_>, _>>()?.into_iter();
@@ -105,7 +121,7 @@ impl JobFile {
 /// A step from its parts.
 fn step(spec: &StepSpec, parts: StepParts) -> Result<Step, Problem> {
     let step = match parts.work {
-        Work::Runs(step) => step,
+        Work::Runs(step) => *step,
         Work::Items { source, mappers, writes } => {
             let step = Step::new(spec.name.get_ref(), source);
             let step = mappers.into_iter().fold(step, Step::map);
@@ -129,44 +145,67 @@ async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<P
     let mut database = target::open(job).await.map_err(Some);
     let steps = &job.spec().steps;
     let mut all = Vec::with_capacity(steps.len());
+    let mut told = BTreeSet::new();
     for step in steps {
+        let (name, waits_for) = (step.name.get_ref(), about(step, steps));
+        // Of many that share a name, all but the first are told of only if they fail.
+        if fan_of(name).is_some_and(|fan| !told.insert(fan)) {
+            let mut own = Checks::default();
+            let built = step_parts(job, step, &mut database, purpose, &mut own).await;
+            if built.is_none() {
+                checks.pass(format!("step {name}"), waits_for);
+                checks.extend_failed(own);
+            }
+            all.extend(built);
+            continue;
+        }
         if steps.len() > 1 {
-            let needs: Vec<&str> = step.needs.iter().map(|n| n.get_ref().as_str()).collect();
-            let needs = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
-            let when = step.when.as_ref().map(|when| format!("when {}", when.get_ref()));
-            let notes: Vec<String> = needs.into_iter().chain(when).collect();
-            let note = (!notes.is_empty()).then(|| notes.join("; "));
-            checks.pass(format!("step {}", step.name.get_ref()), note);
+            checks.pass(format!("step {name}"), waits_for);
         }
-        let kind = match kind::of(job, step) {
-            Ok(kind) => kind,
-            Err(problem) => {
-                checks.add::<()>("job file", Err(problem), |()| None);
-                continue;
-            }
-        };
-        let front = match kind {
-            StepKind::Items(source) => {
-                front(job, step, source, database.as_ref().ok(), checks).await
-            }
-            StepKind::Sql(_) | StepKind::Exec(_) => None,
-        };
-        match (&mut database, kind, front) {
-            (Ok(database), _, Some(front)) => {
-                all.extend(back(job, step, front, database.as_ref(), purpose, checks).await);
-            }
-            (Ok(database), kind, None) => {
-                all.extend(runs(job, step, kind, database, checks).await);
-            }
-            // Said once.
-            (Err(problem), ..) => {
-                if let Some(problem) = problem.take() {
-                    checks.add::<()>("target", Err(problem), |()| None);
-                }
-            }
-        }
+        all.extend(step_parts(job, step, &mut database, purpose, checks).await);
     }
     (all.len() == steps.len()).then_some(Parts { steps: all, database: database.ok()? })
+}
+
+/// Puts the parts of a step together.
+async fn step_parts(
+    job: &JobFile,
+    step: &StepSpec,
+    database: &mut Result<Arc<dyn Database>, Option<Problem>>,
+    purpose: Purpose,
+    checks: &mut Checks,
+) -> Option<StepParts> {
+    let kind = match kind::of(job, step) {
+        Ok(kind) => kind,
+        Err(problem) => return checks.add("job file", Err(problem), |_| None),
+    };
+    let front = match kind {
+        StepKind::Items(source) => front(job, step, source, database.as_ref().ok(), checks).await,
+        StepKind::Sql(_) | StepKind::Exec(_) => None,
+    };
+    match (database, kind, front) {
+        (Ok(database), StepKind::Items(_), front) => {
+            back(job, step, front?, database.as_ref(), purpose, checks).await
+        }
+        (Ok(database), kind, _) => runs(job, step, kind, database, checks).await,
+        // Said once.
+        (Err(problem), ..) => {
+            let problem = problem.take()?;
+            checks.add("target", Err(problem), |_| None)
+        }
+    }
+}
+
+/// Whether a step is one of many, what it needs, and when it is done.
+fn about(step: &StepSpec, all: &[StepSpec]) -> Option<String> {
+    let fan = fan_of(step.name.get_ref());
+    let many = all.iter().filter(|other| fan.is_some() && fan_of(other.name.get_ref()) == fan);
+    let many = fan.map(|_| format!("one of {}", many.count()));
+    let needs: Vec<&str> = step.needs.iter().map(|need| need.get_ref().as_str()).collect();
+    let needs = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
+    let when = step.when.as_ref().map(|when| format!("when {}", when.get_ref()));
+    let notes: Vec<String> = many.into_iter().chain(needs).chain(when).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Puts a step together that runs something.
@@ -190,7 +229,7 @@ async fn runs(
             checks.add(format!("command {what}"), exec::step(job, step, exec), |_| None)?
         }
     };
-    Some(StepParts { work: Work::Runs(step), options })
+    Some(StepParts { work: Work::Runs(Box::new(step)), options })
 }
 
 /// What of a step stands before its first look into the target: from its source

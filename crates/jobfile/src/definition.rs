@@ -11,8 +11,8 @@ use crate::spec::Spec;
 
 /// The parts that make the job what it is. What it reads is told by the
 /// source's own fingerprint.
-const PARTS: [&str; 9] =
-    ["when", "map", "require", "match", "write", "sql", "exec", "chunk", "limits"];
+const PARTS: [&str; 10] =
+    ["when", "each", "map", "require", "match", "write", "sql", "exec", "chunk", "limits"];
 
 /// The parts as they are written, placeholders included: a value from the
 /// environment may be a secret. Those of a step have its name and `: ` before

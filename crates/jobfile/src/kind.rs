@@ -11,6 +11,7 @@ use crate::shapes::{TextOr, Word};
 use crate::spec::{ExecSpec, SourceSpec, SqlSpec, StepSpec};
 
 /// What a step does.
+#[derive(Clone, Copy)]
 pub(crate) enum StepKind<'a> {
     Items(&'a SourceSpec),
     Sql(&'a Spanned<TextOr<SqlSpec>>),

@@ -15,6 +15,7 @@
 mod build;
 mod check;
 mod definition;
+mod each;
 mod exec;
 mod interpolate;
 mod jobfile;

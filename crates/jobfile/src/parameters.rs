@@ -51,6 +51,13 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// With one more value of the job file's own, over one of the same name.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, text: String) -> Self {
+        self.0.insert(name.to_owned(), Value { text, outside: false });
+        self
+    }
+
     /// The text with its placeholders filled in; from outside if it begins with
     /// one that is.
     pub(crate) fn fill(

@@ -5,6 +5,7 @@ use kiln::Chain;
 use kiln_core::{Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, RunId, Source, Write};
 
 use crate::build::{Purpose, StepParts, Work};
+use crate::each::fan_of;
 use crate::jobfile::JobFile;
 use crate::kind::statement_of;
 use crate::nearest::suggestion;
@@ -68,8 +69,19 @@ impl JobFile {
     /// As [`build`](Self::build), what keeps a source from being read, and a
     /// name that no step has.
     pub async fn preview(&self, most: usize, step: Option<&str>) -> Result<Vec<Preview>, Problem> {
+        let fanned = self.fanned_out().await?;
+        fanned.as_ref().unwrap_or(self).preview_steps(most, step).await
+    }
+
+    async fn preview_steps(
+        &self,
+        most: usize,
+        step: Option<&str>,
+    ) -> Result<Vec<Preview>, Problem> {
         let steps = &self.spec().steps;
-        let is_meant = |spec: &StepSpec| step.is_none_or(|name| spec.name.get_ref() == name);
+        // The name that many share means all of them.
+        let is = |of: &str, name: &str| of == name || fan_of(of) == Some(name);
+        let is_meant = |spec: &StepSpec| step.is_none_or(|name| is(spec.name.get_ref(), name));
         if let Some(name) = step.filter(|_| !steps.iter().any(is_meant)) {
             return Err(self.no_step(name));
         }

@@ -54,6 +54,7 @@ pub(crate) struct StepSpec {
     #[serde(default)]
     pub(crate) needs: Vec<Word>,
     pub(crate) when: Option<Word>,
+    pub(crate) each: Option<Spanned<EachSpec>>,
     pub(crate) source: Option<SourceSpec>,
     pub(crate) sql: Option<Spanned<TextOr<SqlSpec>>>,
     pub(crate) exec: Option<Spanned<ExecSpec>>,
@@ -68,6 +69,18 @@ pub(crate) struct StepSpec {
     pub(crate) chunk: ChunkSpec,
     #[serde(default)]
     pub(crate) limits: LimitsSpec,
+}
+
+/// What a step is there for, once for each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EachSpec {
+    pub(crate) file: Option<Spanned<Texts>>,
+    pub(crate) values: Option<Spanned<Vec<Word>>>,
+    pub(crate) table: Option<Word>,
+    pub(crate) url: Option<Word>,
+    pub(crate) key: Option<Word>,
+    pub(crate) size: Option<Spanned<Amount>>,
 }
 
 /// A statement, run by the keys of a table.

@@ -52,6 +52,7 @@ pub(crate) fn spec(file: FileSpec, text: &Text) -> Result<Spec, Problem> {
         name: Spanned::new(name.span(), MAIN.to_owned()),
         needs: Vec::new(),
         when: None,
+        each: None,
         source: Some(source),
         sql: None,
         exec: None,
