@@ -28,7 +28,7 @@ pub(crate) fn of_report(report: &Report, strict: bool) -> u8 {
         (None, Status::PartialSuccess) if strict => LIMIT,
         (None, Status::Success | Status::PartialSuccess) => COMPLETE,
         (None, Status::Stopped) => of_kind(Kind::Stopped),
-        (None, Status::Failed) => of_kind(Kind::Bug),
+        (None, Status::Failed | Status::Skipped) => of_kind(Kind::Bug),
     }
 }
 

@@ -88,14 +88,14 @@ impl Book {
     }
 
     /// The steps of a run that may have dead letters: all that have begun, or
-    /// the one of this name.
+    /// the one of this name, or all that share it.
     pub(crate) async fn begun(
         &self,
         run: &RunRecord,
         name: Option<&str>,
     ) -> Result<Vec<StepRecord>, Problem> {
         let steps = self.steps(run).await?;
-        let is_meant = |step: &StepRecord| name.is_none_or(|name| step.name == name);
+        let is_meant = |step: &StepRecord| name.is_none_or(|name| kiln::is_of(&step.name, name));
         if let Some(name) = name.filter(|_| !steps.iter().any(is_meant)) {
             let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
             let fault = format!("run {} has no step {name}", run.start.id);

@@ -115,11 +115,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    fn item_failed(&self, letter: &DeadLetter) {
+    fn item_failed(&self, step: &str, letter: &DeadLetter) {
         if self.failed.fetch_add(1, Ordering::Relaxed) >= ITEMS_TOLD {
             return;
         }
         tracing::info!(
+            step,
             source = %printable(&letter.origin.source),
             line = letter.origin.line,
             item = letter.ordinal,
@@ -142,10 +143,13 @@ impl Observer for Log {
                 tracing::info!(%run, job, read = counts.read, "run resumed");
             }
             Event::StepStarted { step, place, of, source } => {
-                tracing::info!(step, place, of, source, "step started");
+                tracing::info!(step = &**step, place, of, source, "step started");
+            }
+            Event::StepSkipped { step, condition } => {
+                tracing::info!(step = &**step, condition, "step skipped");
             }
             Event::StepEnded { step, counts } => tracing::info!(
-                step,
+                step = &**step,
                 read = counts.read,
                 processed = counts.processed,
                 filtered = counts.filtered,
@@ -153,7 +157,8 @@ impl Observer for Log {
                 failed = counts.failed,
                 "step ended"
             ),
-            Event::Committed { lane, span, counts, took } => tracing::debug!(
+            Event::Committed { step, lane, span, counts, took } => tracing::debug!(
+                step = &**step,
                 lane,
                 from = span.from,
                 to = span.to,
@@ -162,27 +167,34 @@ impl Observer for Log {
                 milliseconds = took.as_millis(),
                 "chunk committed"
             ),
-            Event::ItemFailed(letter) => self.item_failed(letter),
-            Event::Isolating { span, fault } => tracing::info!(
+            Event::ItemFailed { step, letter } => self.item_failed(step, letter),
+            Event::Isolating { step, span, fault } => tracing::info!(
+                step = &**step,
                 from = span.from,
                 to = span.to,
                 code = fault.code(),
                 "looking for the items that the target refuses: {}",
                 printable(fault.message())
             ),
-            Event::Retry { attempt, pause, fault } => tracing::warn!(
+            Event::Retry { step, attempt, pause, fault } => tracing::warn!(
+                step = &**step,
                 attempt,
                 pause_milliseconds = pause.as_millis(),
                 code = fault.code(),
                 "trying again: {}",
                 printable(fault.message())
             ),
-            Event::Resolved { span, landed } => tracing::warn!(
+            Event::Resolved { step, span, landed } => tracing::warn!(
+                step = &**step,
                 from = span.from,
                 to = span.to,
                 landed,
                 "the answer to a commit was lost; the mark tells whether it landed"
             ),
+            Event::CommandEnded { step, said } => {
+                let said = printable(said.lines().next_back().unwrap_or_default());
+                tracing::info!(step = &**step, said, "command ended");
+            }
             Event::RunEnded { status, counts, .. } => {
                 let told = self.failed.load(Ordering::Relaxed);
                 if told > ITEMS_TOLD {

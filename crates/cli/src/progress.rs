@@ -1,7 +1,7 @@
 //! How far a run is: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -66,23 +66,31 @@ pub(crate) struct Meter {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct State {
     job: String,
-    /// The job, and the step where there are several.
-    name: String,
     began: Instant,
     told: Instant,
-    step_began: Instant,
-    /// The next step to begin may have been begun before.
+    /// Steps may have been begun by an earlier start.
     resumed: bool,
-    source: Progress,
-    /// Where this start began to read the step's source, in its own measure.
-    from: Option<u64>,
+    /// Those at work, in the order in which they began.
+    steps: Vec<AtWork>,
     /// Items that this start has committed.
     items: u64,
     /// Items that failed, those of earlier starts included.
     failed: u64,
+}
+
+/// A step at work.
+#[derive(Debug, Clone)]
+struct AtWork {
+    step: Arc<str>,
+    /// Which of how many it is; nothing for a job's only one.
+    place: Option<(usize, usize)>,
+    began: Instant,
+    source: Progress,
+    /// Where this start began to read the source, in its own measure.
+    from: Option<u64>,
 }
 
 impl Meter {
@@ -90,13 +98,10 @@ impl Meter {
         let now = Instant::now();
         let state = State {
             job: String::new(),
-            name: String::new(),
             began: now,
             told: now,
-            step_began: now,
             resumed: false,
-            source: Progress::default(),
-            from: None,
+            steps: Vec::new(),
             items: 0,
             failed: 0,
         };
@@ -116,15 +121,21 @@ impl Meter {
         match &self.screen {
             Screen::None => {}
             Screen::Bar(bar) => {
-                bar.set_length(state.source.total.unwrap_or(0));
-                bar.set_position(state.source.done);
+                bar.set_length(1_000);
+                bar.set_position((state.share().unwrap_or(0.0) * 1e3) as u64);
                 bar.set_message(state.sentence());
             }
             Screen::Lines if state.told.elapsed() >= EVERY => {
                 state.told = Instant::now();
-                output::notice(&format!("{}: {}", state.name, state.sentence()));
+                output::notice(&format!("{}: {}", state.name(), state.sentence()));
             }
             Screen::Lines => {}
+        }
+    }
+
+    fn name_bar(&self, state: &State) {
+        if let Screen::Bar(bar) = &self.screen {
+            bar.set_prefix(state.name());
         }
     }
 }
@@ -140,15 +151,19 @@ impl Observer for Meter {
                 (state.began, state.told) = (Instant::now(), Instant::now());
             }
             Event::StepStarted { step, place, of, .. } => {
-                state.begin_step(step, *place, *of);
-                if let Screen::Bar(bar) = &self.screen {
-                    bar.set_prefix(state.name.clone());
-                }
+                state.begin(step, (*of > 1).then_some((*place, *of)));
+                self.name_bar(&state);
             }
-            Event::ChunkRead { progress } => {
-                // A resumed run has read nothing of what lies before.
-                state.from.get_or_insert(progress.done);
-                state.source = *progress;
+            Event::StepEnded { step, .. } => {
+                state.steps.retain(|at_work| at_work.step != *step);
+                self.name_bar(&state);
+            }
+            Event::ChunkRead { step, progress } => {
+                if let Some(at_work) = state.steps.iter_mut().find(|s| s.step == *step) {
+                    // A resumed step has read nothing of what lies before.
+                    at_work.from.get_or_insert(progress.done);
+                    at_work.source = *progress;
+                }
             }
             Event::Committed { counts, .. } => {
                 state.items += counts.read;
@@ -161,26 +176,43 @@ impl Observer for Meter {
 }
 
 impl State {
-    fn begin_step(&mut self, step: &str, place: usize, of: usize) {
-        self.name = match of {
-            1 => self.job.clone(),
-            _ => format!("{} {place}/{of} {}", self.job, kiln_jobfile::printable(step)),
+    fn begin(&mut self, step: &Arc<str>, place: Option<(usize, usize)>) {
+        let from = if self.resumed { None } else { Some(0) };
+        let (step, source) = (Arc::clone(step), Progress::default());
+        self.steps.push(AtWork { step, place, began: Instant::now(), source, from });
+    }
+
+    /// The job, and where it has several steps those at work: `shop 2/3 orders`.
+    fn name(&self) -> String {
+        let step = |step: &AtWork| {
+            let (place, of) = step.place?;
+            Some(format!("{place}/{of} {}", kiln_jobfile::printable(&step.step)))
         };
-        self.source = Progress::default();
-        self.step_began = Instant::now();
-        self.from = if std::mem::take(&mut self.resumed) { None } else { Some(0) };
+        let steps: Vec<String> = self.steps.iter().filter_map(step).collect();
+        if steps.is_empty() {
+            self.job.clone()
+        } else {
+            format!("{} {}", self.job, steps.join(", "))
+        }
+    }
+
+    /// How much of the sources that tell is read, of all that are at work.
+    fn share(&self) -> Option<f64> {
+        let shares: Vec<f64> = self.steps.iter().filter_map(AtWork::share).collect();
+        (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
     }
 
     /// `43% · 230,000 items · 55,000/s · 12 s left · 1,023 failed`
     fn sentence(&self) -> String {
         let seconds = self.began.elapsed().as_secs_f64();
         let mut parts = Vec::new();
-        if let Some(total) = self.source.total.filter(|total| *total > 0) {
-            parts.push(format!("{:>3}%", self.source.done.min(total) * 100 / total));
+        if let Some(share) = self.share() {
+            parts.push(format!("{:>3}%", (share * 100.0) as u64));
         }
         parts.push(format!("{} items", grouped(self.items)));
         parts.push(format!("{}/s", grouped(per_second(self.items, seconds))));
-        if let Some(left) = self.left(self.step_began.elapsed().as_secs_f64()) {
+        let left = self.steps.iter().filter_map(|s| s.left(s.began.elapsed().as_secs_f64())).max();
+        if let Some(left) = left {
             parts.push(format!("{} left", duration(left)));
         }
         if self.failed > 0 {
@@ -188,9 +220,15 @@ impl State {
         }
         parts.join(" · ")
     }
+}
 
-    /// How long the step will take yet, if it goes on as it did for so many
-    /// seconds.
+impl AtWork {
+    fn share(&self) -> Option<f64> {
+        let total = self.source.total.filter(|total| *total > 0)?;
+        Some(self.source.done.min(total) as f64 / total as f64)
+    }
+
+    /// How long it will take yet, if it goes on as it did for so many seconds.
     fn left(&self, seconds: f64) -> Option<Duration> {
         let done = self.source.done.checked_sub(self.from?).filter(|done| *done > 0)?;
         let rest = self.source.total?.saturating_sub(self.source.done);
@@ -226,14 +264,43 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(7_260)), "2 h 1 min");
     }
 
+    fn at_work(done: u64, total: Option<u64>, from: Option<u64>) -> AtWork {
+        let source = Progress { done, total };
+        AtWork { step: "a".into(), place: None, began: Instant::now(), source, from }
+    }
+
     #[test]
-    fn a_resumed_run_judges_the_rest_by_its_own_speed() {
+    fn a_resumed_step_judges_the_rest_by_its_own_speed() {
+        let step = at_work(150, Some(200), Some(100));
+        assert_eq!(step.left(10.0), Some(Duration::from_secs(10)));
+        assert_eq!(at_work(150, None, Some(100)).left(10.0), None);
+        assert_eq!(at_work(150, Some(200), None).left(10.0), None);
+    }
+
+    #[test]
+    fn steps_side_by_side_are_one_sentence() {
         let meter = Meter::new(Screen::None);
-        let mut state = meter.lock().clone();
-        state.source = Progress { done: 150, total: Some(200) };
-        state.from = Some(100);
-        assert_eq!(state.left(10.0), Some(Duration::from_secs(10)));
-        state.source.total = None;
-        assert_eq!(state.left(10.0), None);
+        let tell = |event: Event| meter.observe(&event);
+        let begin = |step: &str, place| Event::StepStarted {
+            step: step.into(),
+            place,
+            of: 3,
+            source: String::new(),
+        };
+        tell(begin("a", 1));
+        tell(begin("b", 2));
+        let read = |step: &str, done, total| Event::ChunkRead {
+            step: step.into(),
+            progress: Progress { done, total },
+        };
+        tell(read("a", 30, Some(100)));
+        assert_eq!(meter.lock().share(), Some(0.3));
+        tell(read("b", 5, Some(10)));
+        assert_eq!(meter.lock().share(), Some(0.4));
+        assert_eq!(meter.lock().name(), " 1/3 a, 2/3 b");
+        let counts = kiln_core::Counts::default();
+        tell(Event::StepEnded { step: "a".into(), counts });
+        assert_eq!(meter.lock().name(), " 2/3 b");
+        assert!(meter.lock().sentence().starts_with(" 50% · 0 items"));
     }
 }

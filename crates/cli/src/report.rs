@@ -16,6 +16,9 @@ use crate::table::{Table, grouped};
 /// How many failed items stand under the table.
 const FAILED_SHOWN: usize = 5;
 
+/// How many lines of what a command said.
+const SAID_SHOWN: usize = 10;
+
 /// What the command knows of a run besides the engine's report.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
@@ -73,6 +76,8 @@ fn step(step: &StepReport) -> Value {
         "processing_time_seconds": milliseconds(step.took.as_secs_f64()),
         "chunks": step.chunks,
         "retries": step.retries,
+        "output": step.said,
+        "error": step.fault.as_ref().map(Fault::message),
     })
 }
 
@@ -193,7 +198,7 @@ pub(crate) fn table(report: &Report, context: &Context) -> String {
     }
     let rules = rule_table(report.steps.iter().map(|s| (s.name.as_str(), s.rules.as_slice())));
     let rules = if rules.is_empty() { String::new() } else { format!("\n{}", rules.lines("  ")) };
-    text + &step_table(report) + &rules + &failed_table(report)
+    text + &step_table(report) + &rules + &said(report) + &failed_table(report)
 }
 
 /// A line for each step, where there are several.
@@ -219,12 +224,32 @@ fn step_table(report: &Report) -> String {
     format!("\n{}", table.lines("  "))
 }
 
+/// What commands said last.
+fn said(report: &Report) -> String {
+    let mut text = String::new();
+    for step in &report.steps {
+        let said = step.said.as_deref().unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let last = &lines[lines.len().saturating_sub(SAID_SHOWN)..];
+        if !last.is_empty() {
+            let name = printable(&step.name);
+            text.push_str(&format!(
+                "\n  {name} said{}\n",
+                if last.len() < lines.len() { " last" } else { "" }
+            ));
+        }
+        last.iter().for_each(|line| text.push_str(&format!("    {}\n", printable(line))));
+    }
+    text
+}
+
 fn status(status: Status) -> &'static str {
     match status {
         Status::Success => "success",
         Status::PartialSuccess => "partial success: some items failed",
         Status::Failed => "failed",
         Status::Stopped => "stopped",
+        Status::Skipped => "skipped",
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::{Counts, DeadLetter, Fault, Progress, RunId, Span, Status};
 
 /// Something that happened. Progress bar, log, metrics and report all live off
-/// these.
+/// these. Steps that run side by side tell in turn: what concerns one of them
+/// names it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -23,7 +24,7 @@ pub enum Event {
     /// A step begins.
     StepStarted {
         /// Its name.
-        step: String,
+        step: Arc<str>,
         /// Which one it is of the job's steps, counted from 1.
         place: usize,
         /// How many steps the job has.
@@ -31,13 +32,24 @@ pub enum Event {
         /// What it reads.
         source: String,
     },
+    /// A step is not done: its condition does not hold.
+    StepSkipped {
+        /// Its name.
+        step: Arc<str>,
+        /// The condition.
+        condition: String,
+    },
     /// A chunk was read.
     ChunkRead {
+        /// By which step.
+        step: Arc<str>,
         /// How far the source is read now.
         progress: Progress,
     },
     /// A unit was committed: its counts, and no others, count.
     Committed {
+        /// Of which step.
+        step: Arc<str>,
         /// By which lane.
         lane: u32,
         /// What it settled.
@@ -48,13 +60,25 @@ pub enum Event {
         took: Duration,
     },
     /// An item failed, and its dead letter is committed.
-    ItemFailed(Arc<DeadLetter>),
+    ItemFailed {
+        /// In which step.
+        step: Arc<str>,
+        /// What is kept of it.
+        letter: Arc<DeadLetter>,
+    },
     /// A unit would take the run over its limit of failed items, and is not
     /// committed: its failed items are no dead letters yet, and come again when
     /// the run is resumed.
-    LimitReached(Arc<[DeadLetter]>),
+    LimitReached {
+        /// Which step has the limit.
+        step: Arc<str>,
+        /// The items that would be too many.
+        letters: Arc<[DeadLetter]>,
+    },
     /// A unit was refused for an item's fault, and is taken apart.
     Isolating {
+        /// Of which step.
+        step: Arc<str>,
         /// The unit.
         span: Span,
         /// What the target said.
@@ -62,6 +86,8 @@ pub enum Event {
     },
     /// A transient fault: the unit is tried again after a pause.
     Retry {
+        /// By which step.
+        step: Arc<str>,
         /// Which retry this is, counted from 1.
         attempt: u32,
         /// The pause before it.
@@ -71,15 +97,24 @@ pub enum Event {
     },
     /// It was not known whether a unit had landed, and the mark told.
     Resolved {
+        /// Of which step.
+        step: Arc<str>,
         /// The unit.
         span: Span,
         /// Whether it was committed.
         landed: bool,
     },
+    /// A command that a step ran has ended well.
+    CommandEnded {
+        /// Which step.
+        step: Arc<str>,
+        /// What it said last.
+        said: String,
+    },
     /// A step has read and committed everything, or stopped.
     StepEnded {
         /// Its name.
-        step: String,
+        step: Arc<str>,
         /// What it has counted, over all tries of the run.
         counts: Counts,
     },

@@ -93,7 +93,7 @@ impl RunState {
     }
 }
 
-/// How a run went, for its report.
+/// How a run or a step went, for its report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Complete, no item failed.
@@ -104,6 +104,8 @@ pub enum Status {
     Failed,
     /// It stopped on request.
     Stopped,
+    /// It was not chosen; only a step can be.
+    Skipped,
 }
 
 impl Status {
@@ -114,6 +116,7 @@ impl Status {
             Self::PartialSuccess => "partial_success",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::Skipped => "skipped",
         }
     }
 }

@@ -20,6 +20,12 @@ pub struct LaneKey {
     pub epoch: u64,
 }
 
+impl LaneKey {
+    /// The lane in which a step keeps how it ended. It has no items and no
+    /// writes; its number is behind all others.
+    pub const END: u32 = i32::MAX as u32;
+}
+
 /// One line of what `validate` says.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -137,6 +143,8 @@ pub trait Sink: Send + Sync {
     /// [`Ledger::claim`](crate::Ledger::claim) waits for an `open` that is under
     /// way.
     ///
+    /// Without writes a lane keeps marks alone, as any other does.
+    ///
     /// # Errors
     /// [`Kind::Fenced`](crate::Kind::Fenced) if somebody holds it at a higher
     /// epoch.
@@ -146,6 +154,26 @@ pub trait Sink: Send + Sync {
         writes: &[Write],
         items: &SchemaRef,
     ) -> Result<(Box<dyn Lane>, Mark)>;
+
+    /// As [`open`](Sink::open), for a lane that runs statements: its units have one
+    /// write with one column of texts, and each row is a statement in the target's
+    /// own language, run in the unit's transaction. What a statement meets is no
+    /// item's fault: it is refused with another kind than
+    /// [`Kind::Item`](crate::Kind::Item).
+    ///
+    /// # Errors
+    /// As [`open`](Sink::open); [`Kind::Config`](crate::Kind::Config) from a target
+    /// that knows no statements.
+    async fn open_statements(&self, key: &LaneKey) -> Result<(Box<dyn Lane>, Mark)> {
+        Err(Fault::config(format!("step {}: this target runs no statements", key.step)))
+    }
+
+    /// Looks whether a statement can be run, in a transaction with others and with
+    /// the mark. Runs nothing; a set-up script of the target that has not run yet is
+    /// run in a transaction that is rolled back.
+    async fn check_statement(&self, _: &str) -> Vec<Check> {
+        vec![Check::fail("statement", Fault::config("this target runs no statements"))]
+    }
 }
 
 /// An ordered stream of units into a target.

@@ -27,6 +27,7 @@ mod postgres;
 mod same_keys;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod statements;
 mod sums;
 mod url;
 mod written;

@@ -82,6 +82,9 @@ macro_rules! suites {
         mod modes {
             kiln_testkit::modes_suite!(super::fresh);
         }
+        mod statements {
+            kiln_testkit::statements_suite!(super::fresh);
+        }
         mod ledger {
             kiln_testkit::ledger_suite!(super::fresh);
         }

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use kiln_core::{
-    ChunkLimits, Events, FailureLimit, Fingerprint, Ledger, Mapper, Observer, RetryPolicy, STREAM,
-    Sink, Source, Write, WriteColumn,
+    ChunkLimits, Events, FailureLimit, Fault, Fingerprint, Ledger, Mapper, Observer, Result,
+    RetryPolicy, STREAM, Sink, Source, Write, WriteColumn,
 };
 
 use crate::chain::Chain;
+use crate::command::Command;
+use crate::ranges::{self, Ranges};
 use crate::report::Report;
+use crate::statement::Statement;
 use crate::stop::Stop;
+use crate::when::Condition;
 
 /// The name of the step of a job that has only one.
 pub(crate) const MAIN: &str = "main";
@@ -24,6 +28,8 @@ pub struct Options {
     /// How many lanes write side by side, at most. The target may have use for
     /// fewer; and where writes find their rows by different keys it is one.
     pub lanes: u32,
+    /// How many steps run side by side, at most; those that wait for no other.
+    pub steps: u32,
     /// How many items of a step may fail.
     pub limit: FailureLimit,
     /// How transient faults are tried again.
@@ -42,6 +48,7 @@ impl Default for Options {
         Self {
             chunk: ChunkLimits::default(),
             lanes: 1,
+            steps: 2,
             limit: FailureLimit::default(),
             retry: RetryPolicy::default(),
             lease: Duration::from_secs(30),
@@ -56,10 +63,23 @@ impl Default for Options {
 pub struct Step {
     pub(crate) name: String,
     pub(crate) needs: Vec<String>,
+    pub(crate) when: Option<Condition>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) mapper: Chain,
     pub(crate) writes: Vec<Write>,
+    pub(crate) doing: Doing,
     pub(crate) options: Option<Options>,
+}
+
+/// What a step does with its items in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// It writes them.
+    Writes,
+    /// They are statements, and it runs them.
+    Statements,
+    /// It has only one, and runs a command for it.
+    Command(Command),
 }
 
 impl Step {
@@ -69,17 +89,78 @@ impl Step {
         Self {
             name: name.into(),
             needs: Vec::new(),
+            when: None,
             mapper: Chain::new(source.schema()),
             source,
             writes: Vec::new(),
+            doing: Doing::Writes,
             options: None,
         }
+    }
+
+    /// A step that runs one statement of the target's own SQL, once: in one
+    /// transaction with the mark that says so.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if the statement has names such as
+    /// `:from`, for which there are no values.
+    pub fn statement(name: impl Into<String>, statement: &Statement) -> Result<Self> {
+        if let Some(unknown) = statement.names().next() {
+            return Err(Fault::config(format!(
+                "there is no value for :{unknown} in the statement"
+            ))
+            .with_hint(":from and :to are there where the statement is run by key"));
+        }
+        let source = Box::new(ranges::only(statement.as_str())?);
+        Self::new(name, source).running_statements()
+    }
+
+    /// A step that runs a statement for each `size` keys of a table, each time in a
+    /// transaction with the mark of how far it got. `keys` gives the keys in order:
+    /// whole numbers, in its only column. In the statement `:from` is the last key
+    /// before those that are meant, `:to` the last of them.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if the statement does not have both
+    /// names, or others.
+    pub fn statement_by_key(
+        name: impl Into<String>,
+        statement: Statement,
+        keys: Box<dyn Source>,
+        size: usize,
+    ) -> Result<Self> {
+        statement.bounds_itself()?;
+        let source = Box::new(Ranges::new(statement, keys, size));
+        Self::new(name, source).running_statements()
+    }
+
+    /// A step that runs a command. It is complete when the command exits with 0;
+    /// if the process dies before that is kept, the command is run again: it is run
+    /// at least once.
+    ///
+    /// # Errors
+    /// None that its caller could mend.
+    pub fn command(name: impl Into<String>, command: Command) -> Result<Self> {
+        let source = Box::new(ranges::only(&command.name())?);
+        Ok(Self { doing: Doing::Command(command), ..Self::new(name, source) })
+    }
+
+    fn running_statements(self) -> Result<Self> {
+        Ok(Self { doing: Doing::Statements, writes: vec![Write::insert("statement")?], ..self })
     }
 
     /// It begins when the step of this name is complete.
     #[must_use]
     pub fn needs(mut self, step: impl Into<String>) -> Self {
         self.needs.push(step.into());
+        self
+    }
+
+    /// It is done only if this holds once the steps that it needs have ended, else
+    /// skipped: what needs it does not wait for it. That is decided once in a run.
+    #[must_use]
+    pub fn when(mut self, condition: Condition) -> Self {
+        self.when = Some(condition);
         self
     }
 
@@ -99,7 +180,8 @@ impl Step {
     }
 
     /// How it runs, where that is not as its job does. What concerns the run as
-    /// a whole (`lease`, `again`, `accept_changed_input`) is the job's to say.
+    /// a whole (`steps`, `lease`, `again`, `accept_changed_input`) is the job's to
+    /// say.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = Some(options);
@@ -131,9 +213,9 @@ impl Step {
 /// A job: its steps, the target they write to, the book that is kept of it.
 ///
 /// Most jobs have one step, and are put together from [`Job::new`],
-/// [`map`](Job::map) and [`write`](Job::write). Several steps run one after
-/// another, each when those that it [needs](Step::needs) are complete, else in
-/// the order in which they were given:
+/// [`map`](Job::map) and [`write`](Job::write). Of several steps each begins when
+/// those that it [needs](Step::needs) are complete, else in the order in which they
+/// were given, as many side by side as [`Options::steps`] says:
 ///
 /// ```no_run
 /// # use kiln::{Job, Ledger, Result, Sink, Source, Step, Write};

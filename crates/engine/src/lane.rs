@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::SchemaRef;
 use kiln_core::{
-    Counts, Event, Events, Fault, Kind, Lane, LaneKey, Mark, Refusal, Result, Settled, Sink, Unit,
-    Write,
+    Counts, Event, Fault, Kind, Lane, LaneKey, Mark, Refusal, Result, Settled, Sink, Unit, Write,
 };
 use tokio::sync::mpsc;
 
@@ -20,6 +19,7 @@ use crate::isolate::{self, Findings};
 use crate::limit::Limit;
 use crate::retry::{Retry, stopped};
 use crate::stop::Stop;
+use crate::voice::Voice;
 
 /// What a lane needs to open and to open again.
 pub(crate) struct Opener {
@@ -27,10 +27,15 @@ pub(crate) struct Opener {
     pub(crate) key: LaneKey,
     pub(crate) writes: Vec<Write>,
     pub(crate) items: SchemaRef,
+    /// Its items are statements.
+    pub(crate) runs_statements: bool,
 }
 
 impl Opener {
     async fn open(&self) -> Result<(Box<dyn Lane>, Mark)> {
+        if self.runs_statements {
+            return self.sink.open_statements(&self.key).await;
+        }
         self.sink.open(&self.key, &self.writes, &self.items).await
     }
 }
@@ -43,7 +48,7 @@ pub(crate) struct LaneRunner {
     queue: VecDeque<Work>,
     in_flight: usize,
     retry: Retry,
-    events: Events,
+    events: Voice,
     stop: Stop,
 }
 
@@ -62,7 +67,7 @@ impl LaneRunner {
     pub(crate) async fn open(
         opener: Opener,
         mut retry: Retry,
-        events: Events,
+        events: Voice,
         mut stop: Stop,
     ) -> Result<Self> {
         let (lane, mark) = loop {
@@ -160,7 +165,8 @@ impl LaneRunner {
                     break;
                 }
                 let letters = work.unit.dead_letters.as_slice().into();
-                self.events.emit(&Event::LimitReached(letters));
+                let step = self.events.step();
+                self.events.emit(&Event::LimitReached { step, letters });
                 return Err(over);
             }
             work.since.get_or_insert_with(Instant::now);
@@ -208,7 +214,8 @@ impl LaneRunner {
         let Some(work) = self.queue.pop_front() else {
             return Err(Fault::bug("a unit that was never sent was refused"));
         };
-        self.events.emit(&Event::Isolating { span: work.unit.span, fault: refusal.fault.clone() });
+        let (step, span, fault) = (self.events.step(), work.unit.span, refusal.fault.clone());
+        self.events.emit(&Event::Isolating { step, span, fault });
         let mut findings = work.findings.unwrap_or_default();
         findings.refused += 1;
         let parts = self.parts(&work.unit, refusal, &findings).await?;
@@ -258,13 +265,15 @@ impl LaneRunner {
             next.findings = Some(findings);
         }
         let took = work.since.map_or(Duration::ZERO, |since| since.elapsed());
-        let lane = self.opener.key.lane;
+        let (step, lane) = (self.events.step(), self.opener.key.lane);
         // A state alone is no chunk.
         if unit.span.from < unit.span.to {
-            self.events.emit(&Event::Committed { lane, span: unit.span, counts, took });
+            let (step, span) = (Arc::clone(&step), unit.span);
+            self.events.emit(&Event::Committed { step, lane, span, counts, took });
         }
         for letter in &unit.dead_letters {
-            self.events.emit(&Event::ItemFailed(Arc::new(letter.clone())));
+            let (step, letter) = (Arc::clone(&step), Arc::new(letter.clone()));
+            self.events.emit(&Event::ItemFailed { step, letter });
         }
     }
 
@@ -281,16 +290,18 @@ impl LaneRunner {
         };
         self.lane = lane;
         let mut landed = 0;
+        let step = self.events.step();
+        let told = |span, landed| Event::Resolved { step: Arc::clone(&step), span, landed };
         while let Some(work) = self.queue.front() {
             let unit = &work.unit;
             if has_landed(unit, &mark) {
                 landed += 1;
-                let span = unit.span;
+                let event = told(unit.span, true);
                 let counts = share(unit.counts(), &mark.counts, &self.mark.counts);
-                self.events.emit(&Event::Resolved { span, landed: true });
+                self.events.emit(&event);
                 self.committed(counts, limit);
             } else {
-                self.events.emit(&Event::Resolved { span: unit.span, landed: false });
+                self.events.emit(&told(unit.span, false));
                 break;
             }
         }

@@ -15,7 +15,11 @@
 //! The words are those of [`kiln_core`], all exported again here.
 
 mod chain;
+mod command;
 mod deal;
+mod end;
+mod exec;
+mod heart;
 mod isolate;
 mod job;
 mod lane;
@@ -25,24 +29,33 @@ pub mod memory;
 mod of_stream;
 mod owner;
 mod plan;
+mod ranges;
 mod reader;
 mod record;
 mod report;
 mod retry;
 mod route;
 mod run;
+mod schedule;
 mod start;
+mod statement;
 mod step;
+mod steps;
 mod stop;
 mod tally;
 #[cfg(feature = "typed")]
 pub mod typed;
+mod voice;
+mod when;
 
 pub use chain::Chain;
+pub use command::Command;
 pub use job::{Job, Options, Step};
 pub use kiln_core::*;
 pub use of_stream::{OfStream, Scope};
-pub use plan::{Disorder, in_order};
-pub use record::{StepRecord, StepState, steps_of};
+pub use plan::{Disorder, decided, in_order};
+pub use record::{StepRecord, StepState, step_names, steps_of};
 pub use report::{FailedItem, Report, StepReport};
+pub use statement::Statement;
 pub use stop::{Stop, Stopper};
+pub use when::{Condition, is_of};

@@ -3,6 +3,7 @@
 use kiln_core::Fault;
 
 use crate::job::Step;
+use crate::when::{Condition, is_of};
 
 /// What keeps steps from having an order. Steps are counted from 0, as they
 /// were given.
@@ -25,6 +26,18 @@ pub enum Disorder {
         /// Which of its needs, counted from 0.
         need: usize,
     },
+    /// The condition of a step names one that it does not need.
+    Undecided {
+        /// The step.
+        step: usize,
+        /// What it names.
+        name: String,
+    },
+    /// A step has a condition, and needs no step by which to decide.
+    Unneeding {
+        /// The step.
+        step: usize,
+    },
     /// Each of these steps needs the next, and the last needs the first.
     Circle {
         /// The steps.
@@ -33,8 +46,8 @@ pub enum Disorder {
 }
 
 /// The order in which steps run, as places in `steps` (the name of each, and
-/// the names of those it needs): a step comes behind those it needs, else they
-/// stay as they are.
+/// the names of those it needs, alone or [shared](crate::is_of)): a step comes
+/// behind those it needs, else they stay as they are.
 ///
 /// # Errors
 /// [`Disorder`], if there is no such order.
@@ -52,6 +65,28 @@ pub fn in_order(steps: &[(&str, Vec<&str>)]) -> Result<Vec<usize>, Disorder> {
     Ok(order)
 }
 
+/// Looks whether conditions name only what their steps need; one that names no
+/// step needs one at least.
+///
+/// # Errors
+/// [`Disorder::Undecided`].
+pub fn decided<'a>(
+    steps: &[(&str, Vec<&str>)],
+    conditions: impl IntoIterator<Item = Option<&'a Condition>>,
+) -> Result<(), Disorder> {
+    for (step, condition) in conditions.into_iter().enumerate() {
+        let (Some(condition), Some((_, needs))) = (condition, steps.get(step)) else { continue };
+        let is_needed = |name: &&str| needs.iter().any(|need| is_of(need, name));
+        if let Some(name) = condition.steps().into_iter().find(|name| !is_needed(name)) {
+            return Err(Disorder::Undecided { step, name: name.to_owned() });
+        }
+        if needs.is_empty() {
+            return Err(Disorder::Unneeding { step });
+        }
+    }
+    Ok(())
+}
+
 /// The needs of each step as places.
 fn resolved(steps: &[(&str, Vec<&str>)]) -> Result<Vec<Vec<usize>>, Disorder> {
     let place = |name: &str| steps.iter().position(|(known, _)| *known == name);
@@ -63,15 +98,28 @@ fn resolved(steps: &[(&str, Vec<&str>)]) -> Result<Vec<Vec<usize>>, Disorder> {
         if place(name) != Some(step) {
             return Err(Disorder::Twice { step });
         }
-        let known =
-            |(need, name): (usize, &&str)| place(name).ok_or(Disorder::Unknown { step, need });
-        all.push(needs.iter().enumerate().map(known).collect::<Result<_, _>>()?);
+        let mut places = Vec::new();
+        for (need, name) in needs.iter().enumerate() {
+            let before = places.len();
+            places.extend((0..steps.len()).filter(|place| is_of(steps[*place].0, name)));
+            if places.len() == before {
+                return Err(Disorder::Unknown { step, need });
+            }
+        }
+        all.push(places);
     }
     Ok(all)
 }
 
+/// Whether it is a name; that of one of many has what it is for in brackets.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
+    let (name, label) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        Some((name, label)) => (name, label),
+        None => (name, "-"),
+    };
+    let is_label = !label.is_empty() && !label.contains(char::is_control) && !label.contains(": ");
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    is_label && !name.is_empty() && name.chars().all(is_plain)
 }
 
 /// A circle among the steps that are not in order: each of them waits for
@@ -100,10 +148,23 @@ pub(crate) fn put_in_order(steps: Vec<Step>) -> Result<Vec<Step>, Fault> {
         .iter()
         .map(|step| (step.name.as_str(), step.needs.iter().map(String::as_str).collect()))
         .collect();
-    let order = in_order(&names).map_err(|disorder| disorder.fault(&names))?;
+    let conditions = steps.iter().map(|step| step.when.as_ref());
+    let order = in_order(&names)
+        .and_then(|order| decided(&names, conditions).map(|()| order))
+        .map_err(|disorder| disorder.fault(&names))?;
     let mut steps: Vec<(usize, Step)> = steps.into_iter().enumerate().collect();
     steps.sort_by_key(|(place, _)| order.iter().position(|at| at == place));
     Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// The steps that each one needs, as places; steps that are in order have no
+/// others.
+pub(crate) fn needs(steps: &[Step]) -> Vec<Vec<usize>> {
+    let places = |need: &String| {
+        let is_meant = |place: &usize| is_of(&steps[*place].name, need);
+        (0..steps.len()).filter(is_meant).collect::<Vec<usize>>()
+    };
+    steps.iter().map(|step| step.needs.iter().flat_map(places).collect()).collect()
 }
 
 impl Disorder {
@@ -119,6 +180,16 @@ impl Disorder {
                 let need = steps.get(*step).and_then(|(_, needs)| needs.get(*need)).unwrap_or(&"?");
                 Fault::config(format!("step {} needs {need}, which is no step", name(step)))
             }
+            Self::Undecided { step, name: other } => Fault::config(format!(
+                "step {} decides by step {other}, and does not need it",
+                name(step)
+            ))
+            .with_hint(format!("add it: needs = [\"{other}\"]")),
+            Self::Unneeding { step } => Fault::config(format!(
+                "step {} decides by the steps it needs, which are none",
+                name(step)
+            ))
+            .with_hint("say which it needs: needs = [\"…\"]"),
             Self::Circle { steps: circle } => {
                 let names: Vec<&str> = circle.iter().chain(circle.first()).map(name).collect();
                 Fault::config(format!("steps wait for each other: {}", names.join(" needs ")))

@@ -58,8 +58,9 @@ impl Reader<'_> {
     /// Reads and maps one chunk.
     async fn next(&mut self, start: &Checkpoint) -> Result<Option<Unit>> {
         let Some(chunk) = self.read(&start.position).await? else { return Ok(None) };
+        let events = &self.context.events;
         let progress = self.step.source.progress();
-        self.context.events.emit(&Event::ChunkRead { progress });
+        events.emit(&Event::ChunkRead { step: events.step(), progress });
         let mapped = self.map(&chunk.items, start).await?;
         let end = Checkpoint { position: chunk.end.clone(), state: self.step.mapper.save() };
         self.router.unit(start.clone(), end, &chunk, mapped).map(Some)

@@ -1,15 +1,16 @@
 //! What the ledger knows of the steps of a run.
 //!
-//! A step's first act is to open its lane, which makes its mark; and it begins
-//! only when the steps before it are complete. The order of the steps is part
-//! of what a run began with. So a step with a mark behind it is complete, and no
-//! state of steps needs to be kept beside the marks.
+//! A step's first act is to open its lanes, which makes their marks; its last one
+//! is to keep how it ended, beside them ([`End`]). So the marks tell all.
 
 use kiln_core::{
-    Counts, Fault, Fingerprint, Ledger, Result, RuleCount, RunId, RunRecord, RunState,
+    Counts, Fault, Fingerprint, LaneKey, Ledger, Mark, Result, RuleCount, RunId, RunRecord,
+    RunState,
 };
 
+use crate::end::End;
 use crate::job::{Job, MAIN, Step};
+use crate::when::is_of;
 
 /// The part of a run's fingerprint that holds the names of its steps, in order,
 /// as a JSON array.
@@ -37,6 +38,8 @@ pub enum StepState {
     Begun,
     /// It has read its source to the end.
     Complete,
+    /// Its condition did not hold.
+    Skipped,
 }
 
 /// The steps of a run, in the order in which they run.
@@ -44,30 +47,31 @@ pub enum StepState {
 /// # Errors
 /// If the ledger can't be read.
 pub async fn steps_of(ledger: &dyn Ledger, run: &RunRecord) -> Result<Vec<StepRecord>> {
-    let begun = ledger.steps(&run.start.id).await?;
     let mut steps = Vec::new();
-    // From the last to the first: what lies before a step that has begun is complete.
-    let mut before = match run.state {
-        RunState::Completed => StepState::Complete,
-        _ => StepState::Begun,
-    };
-    for name in names(&run.start.source)?.into_iter().rev() {
-        let state = if begun.contains(&name) { before } else { StepState::Waiting };
-        if state != StepState::Waiting {
-            before = StepState::Complete;
-        }
-        let counts = counts_of(ledger, &run.start.id, &name).await?;
+    for name in names(&run.start.source)? {
+        let marks = ledger.marks(&run.start.id, &name).await?;
+        let state = match End::of(&marks)? {
+            Some(End::Complete) => StepState::Complete,
+            Some(End::Skipped) => StepState::Skipped,
+            // The end's lane may have been opened in vain.
+            None if marks.iter().all(|(lane, _)| *lane == LaneKey::END) => StepState::Waiting,
+            None if run.state == RunState::Completed => StepState::Complete,
+            None => StepState::Begun,
+        };
         let rules = ledger.rules(&run.start.id, &name).await?;
-        steps.push(StepRecord { name, state, counts, rules });
+        steps.push(StepRecord { name, state, counts: sum(&marks), rules });
     }
-    steps.reverse();
     Ok(steps)
 }
 
 /// What a step has counted.
 pub(crate) async fn counts_of(ledger: &dyn Ledger, run: &RunId, step: &str) -> Result<Counts> {
-    let marks = ledger.marks(run, step).await?;
-    Ok(marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts))
+    Ok(sum(&ledger.marks(run, step).await?))
+}
+
+/// What the lanes of a step have counted.
+pub(crate) fn sum(marks: &[(u32, Mark)]) -> Counts {
+    marks.iter().fold(Counts::default(), |sum, (_, mark)| sum + mark.counts)
 }
 
 /// What the steps read: the parts of each source's fingerprint, and the names of
@@ -111,12 +115,19 @@ const HARMLESS: [&str; 2] = ["chunk", "limits"];
 
 /// Whether how a step maps or writes its items is not as it was when the run
 /// began.
-pub(crate) fn remapped(run: &RunRecord, job: &Job, place: usize) -> bool {
-    let name = job.steps.get(place).map(|step| step.name.as_str());
+pub(crate) fn remapped(run: &RunRecord, job: &Job, name: &str) -> bool {
     run.start.definition.differences(&job.definition).iter().any(|(part, ..)| {
         let (step, part) = of_step(part);
-        (step.is_none() || step == name) && !HARMLESS.contains(&part)
+        step.is_none_or(|step| is_of(name, step)) && !HARMLESS.contains(&part)
     })
+}
+
+/// The names of the steps of a run, in the order in which they run.
+///
+/// # Errors
+/// If the ledger's names can't be read.
+pub fn step_names(run: &RunRecord) -> Result<Vec<String>> {
+    names(&run.start.source)
 }
 
 /// The names of the steps, in the order in which they run.

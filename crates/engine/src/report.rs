@@ -61,6 +61,10 @@ pub struct StepReport {
     pub retries: u64,
     /// How long this try worked on it, by the wall's clock.
     pub took: Duration,
+    /// What its command said last, if this try ran one.
+    pub said: Option<String>,
+    /// Why it failed or stopped.
+    pub fault: Option<Fault>,
 }
 
 impl StepReport {
@@ -74,6 +78,8 @@ impl StepReport {
             chunks: 0,
             retries: 0,
             took: Duration::ZERO,
+            said: None,
+            fault: None,
         }
     }
 }

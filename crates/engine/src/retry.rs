@@ -3,9 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use kiln_core::{Event, Events, Fault, Kind, Result, RetryPolicy};
+use kiln_core::{Event, Fault, Kind, Result, RetryPolicy};
 
 use crate::stop::Stop;
+use crate::voice::Voice;
 
 /// Counts the tries since the last success.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Retry {
     pub(crate) async fn pause(
         &mut self,
         fault: Fault,
-        events: &Events,
+        events: &Voice,
         stop: &mut Stop,
     ) -> Result<()> {
         if !fault.is_transient() || self.tried >= self.policy.retries {
@@ -40,7 +41,8 @@ impl Retry {
         }
         self.tried += 1;
         let pause = self.policy.pause(self.tried, random());
-        events.emit(&Event::Retry { attempt: self.tried, pause, fault });
+        let (step, attempt) = (events.step(), self.tried);
+        events.emit(&Event::Retry { step, attempt, pause, fault });
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
             () = stop.requested() => Err(stopped()),

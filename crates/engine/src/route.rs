@@ -12,7 +12,7 @@ use kiln_core::{
 };
 
 /// Picks, for each write, the columns it takes from an item.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Router {
     projections: Vec<Projection>,
 }

@@ -1,19 +1,18 @@
 //! A run from its start to its report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kiln_core::{Claim, Counts, Event, Fault, Kind, Ledger, Result, RunRecord, RunState, Status};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use crate::end::End;
+use crate::heart::Heart;
 use crate::job::Job;
 use crate::plan::put_in_order;
-use crate::record::{self, StepState, counts_of};
+use crate::record;
 use crate::report::{FAILED_ITEMS, FailedItem, Report, StepReport, peak_memory};
 use crate::start::{Start, start};
-use crate::step::{self, Context};
-use crate::tally::Tally;
+use crate::steps;
 
 /// Runs a job and tells what came of it.
 pub(crate) async fn run(mut job: Job) -> Report {
@@ -88,8 +87,11 @@ async fn hold_and_work(
     report: &mut Report,
 ) -> Result<()> {
     let ledger = Arc::clone(&job.ledger);
-    let mut heart = Heart::start(&ledger, claim, job.options.lease);
-    let worked = work(job, claim, resumed, &mut heart, report).await;
+    let heart = Heart::start(&ledger, claim, job.options.lease);
+    let mut worked = steps::work(job, claim, resumed, &heart.lost(), report).await;
+    if worked.is_ok() {
+        worked = audit(ledger.as_ref(), claim, &report.steps).await;
+    }
     drop(heart);
     let (state, message) = match &worked {
         Ok(()) => (RunState::Completed, None),
@@ -99,87 +101,6 @@ async fn hold_and_work(
     let finished = ledger.finish(claim, state, message.as_deref()).await;
     // If the work failed, that is what the person needs to hear.
     worked.and(finished)
-}
-
-/// Runs the steps that are not complete, one after another.
-async fn work(
-    job: &mut Job,
-    claim: &Claim,
-    resumed: Option<&RunRecord>,
-    heart: &mut Heart,
-    report: &mut Report,
-) -> Result<()> {
-    let known = match resumed {
-        Some(old) => record::steps_of(job.ledger.as_ref(), old).await?,
-        None => Vec::new(),
-    };
-    for place in 0..job.steps.len() {
-        let told = &mut report.steps[place];
-        match known.get(place).filter(|step| step.state == StepState::Complete) {
-            Some(complete) => {
-                told.counts = complete.counts;
-                told.status = Some(status_of(&Ok(()), &complete.counts));
-            }
-            None => {
-                let remapped = resumed.is_some_and(|old| record::remapped(old, job, place));
-                run_step(job, place, remapped, claim, heart, report).await?;
-            }
-        }
-    }
-    audit(job.ledger.as_ref(), claim, &report.steps).await
-}
-
-/// Runs a step, and notes in the report what came of it.
-async fn run_step(
-    job: &mut Job,
-    place: usize,
-    remapped: bool,
-    claim: &Claim,
-    heart: &mut Heart,
-    report: &mut Report,
-) -> Result<()> {
-    let began = Instant::now();
-    let of = job.steps.len();
-    let step = &mut job.steps[place];
-    let tally = Arc::new(Tally::default());
-    let context = Context {
-        claim: claim.clone(),
-        step: step.name.clone(),
-        sink: Arc::clone(&job.sink),
-        ledger: Arc::clone(&job.ledger),
-        options: step.options.clone().unwrap_or_else(|| job.options.clone()),
-        events: job.events.clone().with(Arc::clone(&tally) as Arc<_>),
-        tally: Arc::clone(&tally),
-        stop: job.stop.clone(),
-        remapped,
-    };
-    let (name, source) = (step.name.clone(), step.source.name().to_owned());
-    job.events.emit(&Event::StepStarted { step: name.clone(), place: place + 1, of, source });
-    let ended = tokio::select! {
-        worked = async { step::audit(&context, step::run(step, &context).await?).await } => worked,
-        () = heart.is_lost() => Err(claim.fenced()),
-    };
-    let totals = tally.totals();
-    let over_limit = tally.over_limit();
-    report.failed_items = over_limit.into_iter().map(|l| FailedItem::new(&name, l)).collect();
-    report.chunks += totals.chunks;
-    report.retries += totals.retries;
-    job.events.emit(&Event::StepEnded { step: name.clone(), counts: totals.counts });
-    report.steps[place] = StepReport {
-        status: Some(status_of(&ended.as_ref().copied(), &totals.counts)),
-        counts: totals.counts,
-        rules: Vec::new(),
-        chunks: totals.chunks,
-        retries: totals.retries,
-        took: began.elapsed(),
-        name: name.clone(),
-    };
-    match ended {
-        Err(fault) if of > 1 && fault.kind() != Kind::Stopped => {
-            Err(fault.at(format!("step {name}")))
-        }
-        ended => ended,
-    }
 }
 
 /// Checks a finished run against its own book: every failed item is a dead
@@ -196,55 +117,7 @@ async fn audit(ledger: &dyn Ledger, claim: &Claim, steps: &[StepReport]) -> Resu
     .with_hint("do not trust this run's result; please report it"))
 }
 
-/// Keeps the lease as long as it lives.
-struct Heart {
-    beating: JoinHandle<()>,
-    lost: watch::Receiver<bool>,
-}
-
-impl Heart {
-    fn start(ledger: &Arc<dyn Ledger>, claim: &Claim, lease: Duration) -> Self {
-        let (tell, lost) = watch::channel(false);
-        let beating = tokio::spawn(keep_alive(Arc::clone(ledger), claim.clone(), lease, tell));
-        Self { beating, lost }
-    }
-
-    /// Waits until somebody else has the run.
-    async fn is_lost(&mut self) {
-        if self.lost.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Drop for Heart {
-    fn drop(&mut self) {
-        self.beating.abort();
-    }
-}
-
-/// Prolongs the lease six times in its length; tells when it is lost. A ledger
-/// that can't be reached for a while changes nothing: safety rests on the
-/// epoch, the lease only lets others go on early.
-async fn keep_alive(
-    ledger: Arc<dyn Ledger>,
-    claim: Claim,
-    lease: Duration,
-    lost: watch::Sender<bool>,
-) {
-    loop {
-        tokio::time::sleep(lease / 6).await;
-        if let Err(fault) = ledger.heartbeat(&claim, lease).await {
-            if fault.kind() == Kind::Fenced {
-                lost.send_replace(true);
-                return;
-            }
-            tracing::warn!(run = %claim.run, %fault, "the lease could not be prolonged");
-        }
-    }
-}
-
-fn status_of(ended: &Result<(), &Fault>, counts: &Counts) -> Status {
+pub(crate) fn status_of(ended: &Result<(), &Fault>, counts: &Counts) -> Status {
     match ended {
         Ok(()) if counts.failed == 0 => Status::Success,
         Ok(()) => Status::PartialSuccess,
@@ -262,16 +135,21 @@ async fn fill(ledger: &dyn Ledger, report: &mut Report) -> Result<()> {
     let Some(run) = report.run.clone() else { return Ok(()) };
     let mut failed = Vec::new();
     for step in &mut report.steps {
-        step.counts = counts_of(ledger, &run, &step.name).await?;
+        let marks = ledger.marks(&run, &step.name).await?;
+        step.counts = record::sum(&marks);
         step.rules = ledger.rules(&run, &step.name).await?;
         if report.already_complete {
-            step.status = Some(status_of(&Ok(()), &step.counts));
+            let is_skipped = End::of(&marks)? == Some(End::Skipped);
+            let status = status_of(&Ok(()), &step.counts);
+            step.status = Some(if is_skipped { Status::Skipped } else { status });
         }
         let most = FAILED_ITEMS - failed.len();
         let letters = ledger.dead_letters(&run, &step.name, 0, most).await?;
         failed.extend(letters.into_iter().map(|letter| FailedItem::new(&step.name, letter)));
     }
     report.counts = total(&report.steps);
+    let place = |item: &FailedItem| report.steps.iter().position(|step| step.name == item.step);
+    report.failed_items.sort_by_key(place);
     failed.append(&mut report.failed_items);
     failed.truncate(FAILED_ITEMS);
     report.failed_items = failed;

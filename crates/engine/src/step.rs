@@ -8,14 +8,15 @@
 use std::sync::Arc;
 
 use kiln_core::{
-    Checkpoint, ChunkLimits, Claim, Counts, Events, Fault, Kind, LaneKey, Ledger, Mapper as _,
-    Mark, Result, Run, Sink, Span, Write,
+    Checkpoint, ChunkLimits, Claim, Counts, Fault, Kind, LaneKey, Ledger, Mapper as _, Mark,
+    Result, Run, Sink, Span, Write,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::deal::{By, Dealer};
-use crate::job::{Options, Step};
+use crate::exec::Exec;
+use crate::job::{Doing, Options, Step};
 use crate::lane::{LaneRunner, Opener};
 use crate::layout::Layout;
 use crate::limit::Limit;
@@ -25,18 +26,21 @@ use crate::retry::Retry;
 use crate::route::Router;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use crate::voice::Voice;
 
 /// Units that are mapped while a lane is busy.
 const AHEAD: usize = 2;
 
 /// Who runs what, where to, and who watches.
 pub(crate) struct Context {
+    pub(crate) job: String,
+    pub(crate) parameters: String,
     pub(crate) claim: Claim,
     pub(crate) step: String,
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) options: Options,
-    pub(crate) events: Events,
+    pub(crate) events: Voice,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stop: Stop,
     /// How items are mapped or written is not as it was when the run began.
@@ -46,12 +50,17 @@ pub(crate) struct Context {
 /// Reads the source from where the run is to its end, and commits everything.
 /// Gives the number of items in the source.
 pub(crate) async fn run(step: &mut Step, context: &Context) -> Result<u64> {
+    if let Doing::Command(command) = &step.doing {
+        let exec = Exec::new(command, step.schema(), context);
+        step.mapper.push(Box::new(exec));
+    }
     let writes = step.resolved_writes();
     let router = Router::new(&writes, &step.schema())?;
     let by = By::of(&writes);
     step.mapper.begin(&run_of(context).await?);
     let mut work = Work { step, context, writes, router, by: by.unwrap_or(By::Block) };
-    let wanted = if by.is_some() { work.wanted().await? } else { Layout::new(1) };
+    let shares = by.is_some() && work.step.doing == Doing::Writes;
+    let wanted = if shares { work.wanted().await? } else { Layout::new(1) };
     let open = work.open_begun().await?;
     let counts = open.iter().fold(Counts::default(), |sum, lane| sum + lane.mark().counts);
     context.tally.go_on_from(counts);
@@ -106,7 +115,8 @@ impl Work<'_> {
     async fn open_begun(&mut self) -> Result<Vec<LaneRunner>> {
         let Context { claim, step, ledger, .. } = self.context;
         let mut lanes = Vec::new();
-        for (number, _) in ledger.marks(&claim.run, step).await? {
+        let marks = ledger.marks(&claim.run, step).await?;
+        for (number, _) in marks.into_iter().filter(|(number, _)| *number != LaneKey::END) {
             lanes.push(self.open_lane(number).await?);
         }
         Ok(lanes)
@@ -125,7 +135,8 @@ impl Work<'_> {
         let Claim { run, epoch } = claim.clone();
         let key = LaneKey { run, step: step.clone(), lane, epoch };
         let (sink, items) = (Arc::clone(sink), self.step.schema());
-        let opener = Opener { sink, key, writes: self.writes.clone(), items };
+        let runs_statements = self.step.doing == Doing::Statements;
+        let opener = Opener { sink, key, writes: self.writes.clone(), items, runs_statements };
         let retry = Retry::new(options.retry);
         LaneRunner::open(opener, retry, events.clone(), stop.clone()).await
     }

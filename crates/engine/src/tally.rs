@@ -20,6 +20,7 @@ pub(crate) struct Totals {
 pub(crate) struct Tally {
     totals: Mutex<Totals>,
     over_limit: Mutex<Vec<DeadLetter>>,
+    said: Mutex<Option<String>>,
 }
 
 impl Tally {
@@ -36,6 +37,11 @@ impl Tally {
     pub(crate) fn over_limit(&self) -> Vec<DeadLetter> {
         lock(&self.over_limit).clone()
     }
+
+    /// What the step's command said last.
+    pub(crate) fn said(&self) -> Option<String> {
+        lock(&self.said).clone()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,7 +57,8 @@ impl Observer for Tally {
                 totals.chunks += 1;
             }
             Event::Retry { .. } => totals.retries += 1,
-            Event::LimitReached(letters) => *lock(&self.over_limit) = letters.to_vec(),
+            Event::LimitReached { letters, .. } => *lock(&self.over_limit) = letters.to_vec(),
+            Event::CommandEnded { said, .. } => *lock(&self.said) = Some(said.clone()),
             _ => {}
         }
     }

@@ -1,26 +1,29 @@
 //! From a job file to a runnable job.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kiln::{Job, Options, Step};
+use kiln::{Condition, Job, Options, Step};
 use kiln_core::{Fault, Kind, Mapper, Source, Write};
 use kiln_databases::Database;
 use kiln_sql::ComputeMapper;
 use toml::Spanned;
 
 use crate::check::{Checked, Checks};
+use crate::each::fan_of;
 use crate::jobfile::JobFile;
+use crate::kind::StepKind;
 use crate::problem::Problem;
 use crate::source::Reads;
-use crate::spec::{MatchSpec, StepSpec};
+use crate::spec::{MatchSpec, SourceSpec, StepSpec};
 use crate::streams::Streams;
-use crate::{limits, mapping, matches, source, table, target, writes};
+use crate::{exec, kind, limits, mapping, matches, source, statement, table, target, writes};
 
 /// A job that can be run.
 pub struct Built {
     /// The job; its steps run as its file says.
     pub job: Job,
-    /// How the run as a whole is held; the file does not say.
+    /// How the run as a whole goes; how it is held the file does not say.
     pub options: Options,
     /// The database that it writes to, not set up yet.
     pub database: Arc<dyn Database>,
@@ -34,10 +37,19 @@ pub(crate) struct Parts {
 
 /// What a step is put together from.
 pub(crate) struct StepParts {
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) mappers: Vec<Box<dyn Mapper>>,
-    pub(crate) writes: Vec<Write>,
+    pub(crate) work: Work,
     pub(crate) options: Options,
+}
+
+/// What a step does.
+pub(crate) enum Work {
+    Items {
+        source: Box<dyn Source>,
+        mappers: Vec<Box<dyn Mapper>>,
+        writes: Vec<Write>,
+    },
+    /// It runs something, put together already.
+    Runs(Box<Step>),
 }
 
 /// What the parts are for.
@@ -52,7 +64,14 @@ impl JobFile {
     /// writes nothing. What rests on a check that failed is left out.
     pub async fn validate(&self) -> Vec<Checked> {
         let mut checks = Checks::default();
-        parts(self, Purpose::Look, &mut checks).await;
+        let fanned = match self.fanned_out().await {
+            Ok(fanned) => fanned,
+            Err(problem) => {
+                checks.add::<()>("steps", Err(problem), |()| None);
+                return checks.into_lines();
+            }
+        };
+        parts(fanned.as_ref().unwrap_or(self), Purpose::Look, &mut checks).await;
         checks.into_lines()
     }
 
@@ -61,14 +80,22 @@ impl JobFile {
     /// # Errors
     /// The first check of [`validate`](Self::validate) that fails.
     pub async fn build(&self) -> Result<Built, Problem> {
+        match self.fanned_out().await? {
+            Some(fanned) => fanned.build_steps().await,
+            None => self.build_steps().await,
+        }
+    }
+
+    async fn build_steps(&self) -> Result<Built, Problem> {
         let Parts { steps, database } = self.parts(Purpose::Run).await?;
-        let mut steps = self.spec().steps.iter().zip(steps).map(|(spec, parts)| step(spec, parts));
+        let steps = self.spec().steps.iter().zip(steps).map(|(spec, parts)| step(spec, parts));
+        let mut steps = steps.collect::<Result<Vec<_>, _>>()?.into_iter();
         let first = steps.next().ok_or_else(|| Fault::bug("a job was built without a step"))?;
         let job = Job::in_steps(self.name(), first, database.sink(), database.ledger())
             .parameters(self.parameters())
             .definition(self.definition()?);
         let job = steps.fold(job, Job::step);
-        Ok(Built { job, options: Options::default(), database })
+        Ok(Built { job, options: limits::of_run(self)?, database })
     }
 
     /// The database that the job writes to and keeps its ledger in. Nothing is
@@ -93,41 +120,117 @@ impl JobFile {
 }
 
 /// A step from its parts.
-fn step(spec: &StepSpec, parts: StepParts) -> Step {
-    let StepParts { source, mappers, writes, options } = parts;
-    let step = Step::new(spec.name.get_ref(), source).options(options);
+fn step(spec: &StepSpec, parts: StepParts) -> Result<Step, Problem> {
+    let step = match parts.work {
+        Work::Runs(step) => *step,
+        Work::Items { source, mappers, writes } => {
+            let step = Step::new(spec.name.get_ref(), source);
+            let step = mappers.into_iter().fold(step, Step::map);
+            writes.into_iter().fold(step, Step::write)
+        }
+    };
+    let mut step = step.options(parts.options);
+    if let Some(when) = &spec.when {
+        step = step.when(Condition::parse(when.get_ref())?);
+    }
     let step = spec.needs.iter().map(Spanned::get_ref).fold(step, Step::needs);
-    let step = mappers.into_iter().fold(step, Step::map);
-    writes.into_iter().fold(step, Step::write)
+    Ok(step)
 }
 
 /// Puts the parts of all steps together. What is wrong with one step keeps no
 /// other from being looked at.
 async fn parts(job: &JobFile, purpose: Purpose, checks: &mut Checks) -> Option<Parts> {
+    if let Err(problem) = limits::of_run(job) {
+        checks.add::<()>("job file", Err(problem), |()| None);
+    }
     let mut database = target::open(job).await.map_err(Some);
     let steps = &job.spec().steps;
     let mut all = Vec::with_capacity(steps.len());
+    let mut told = BTreeSet::new();
     for step in steps {
+        let (name, waits_for) = (step.name.get_ref(), about(step, steps));
+        // Of many that share a name, all but the first are told of only if they fail.
+        if fan_of(name).is_some_and(|fan| !told.insert(fan)) {
+            let mut own = Checks::default();
+            let built = step_parts(job, step, &mut database, purpose, &mut own).await;
+            if built.is_none() {
+                checks.pass(format!("step {name}"), waits_for);
+                checks.extend_failed(own);
+            }
+            all.extend(built);
+            continue;
+        }
         if steps.len() > 1 {
-            let needs: Vec<&str> = step.needs.iter().map(|n| n.get_ref().as_str()).collect();
-            let note = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
-            checks.pass(format!("step {}", step.name.get_ref()), note);
+            checks.pass(format!("step {name}"), waits_for);
         }
-        let front = front(job, step, database.as_ref().ok(), checks).await;
-        match (&mut database, front) {
-            (Ok(database), Some(front)) => {
-                all.extend(back(job, step, front, database.as_ref(), purpose, checks).await);
-            }
-            // Said once.
-            (Err(problem), _) => {
-                if let Some(problem) = problem.take() {
-                    checks.add::<()>("target", Err(problem), |()| None);
-                }
-            }
-            (Ok(_), None) => {}
-        }
+        all.extend(step_parts(job, step, &mut database, purpose, checks).await);
     }
     (all.len() == steps.len()).then_some(Parts { steps: all, database: database.ok()? })
+}
+
+/// Puts the parts of a step together.
+async fn step_parts(
+    job: &JobFile,
+    step: &StepSpec,
+    database: &mut Result<Arc<dyn Database>, Option<Problem>>,
+    purpose: Purpose,
+    checks: &mut Checks,
+) -> Option<StepParts> {
+    let kind = match kind::of(job, step) {
+        Ok(kind) => kind,
+        Err(problem) => return checks.add("job file", Err(problem), |_| None),
+    };
+    let front = match kind {
+        StepKind::Items(source) => front(job, step, source, database.as_ref().ok(), checks).await,
+        StepKind::Sql(_) | StepKind::Exec(_) => None,
+    };
+    match (database, kind, front) {
+        (Ok(database), StepKind::Items(_), front) => {
+            back(job, step, front?, database.as_ref(), purpose, checks).await
+        }
+        (Ok(database), kind, _) => runs(job, step, kind, database, checks).await,
+        // Said once.
+        (Err(problem), ..) => {
+            let problem = problem.take()?;
+            checks.add("target", Err(problem), |_| None)
+        }
+    }
+}
+
+/// Whether a step is one of many, what it needs, and when it is done.
+fn about(step: &StepSpec, all: &[StepSpec]) -> Option<String> {
+    let fan = fan_of(step.name.get_ref());
+    let many = all.iter().filter(|other| fan.is_some() && fan_of(other.name.get_ref()) == fan);
+    let many = fan.map(|_| format!("one of {}", many.count()));
+    let needs: Vec<&str> = step.needs.iter().map(|need| need.get_ref().as_str()).collect();
+    let needs = (!needs.is_empty()).then(|| format!("needs {}", needs.join(", ")));
+    let when = step.when.as_ref().map(|when| format!("when {}", when.get_ref()));
+    let notes: Vec<String> = many.into_iter().chain(needs).chain(when).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// Puts a step together that runs something.
+async fn runs(
+    job: &JobFile,
+    step: &StepSpec,
+    kind: StepKind<'_>,
+    database: &Arc<dyn Database>,
+    checks: &mut Checks,
+) -> Option<StepParts> {
+    let options = match limits::options(job, step) {
+        Ok(options) => options,
+        Err(problem) => return checks.add("job file", Err(problem), |_| None),
+    };
+    let step = match kind {
+        StepKind::Items(_) => return None,
+        StepKind::Sql(sql) => statement::step(job, step, sql, database, checks).await?,
+        StepKind::Exec(exec) => {
+            let command = exec.get_ref().command.get_ref();
+            let what = command.first().map_or("", |program| program.get_ref());
+            checks.add(format!("command {what}"), exec::step(job, step, exec), |_| None)?
+        }
+    };
+    Some(StepParts { work: Work::Runs(Box::new(step)), options })
 }
 
 /// What of a step stands before its first look into the target: from its source
@@ -144,6 +247,7 @@ struct Front {
 async fn front(
     job: &JobFile,
     step: &StepSpec,
+    source: &SourceSpec,
     target: Option<&Arc<dyn Database>>,
     checks: &mut Checks,
 ) -> Option<Front> {
@@ -151,7 +255,7 @@ async fn front(
         Ok(options) => options,
         Err(problem) => return checks.add("job file", Err(problem), |_| None),
     };
-    let source = open_source(job, step, target, checks).await?;
+    let source = open_source(job, source, target, checks).await?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut streams = Streams::new(source.schema());
     if let Some(map) = &step.map {
@@ -200,7 +304,8 @@ async fn back(
         }
     }
     checks.extend(database.sink().check(&writes.writes, streams.schema()).await);
-    Some(StepParts { source, mappers, writes: writes.writes, options })
+    let work = Work::Items { source, mappers, writes: writes.writes };
+    Some(StepParts { work, options })
 }
 
 /// The line of a `[[match]]`, or that of the target, where that is what fails.
@@ -215,11 +320,10 @@ fn match_line<T>(job: &JobFile, spec: &MatchSpec, result: &Result<T, Problem>) -
 /// The file or table is one check, its columns are another.
 async fn open_source(
     job: &JobFile,
-    step: &StepSpec,
+    spec: &SourceSpec,
     target: Option<&Arc<dyn Database>>,
     checks: &mut Checks,
 ) -> Option<Box<dyn Source>> {
-    let spec = &step.source;
     let (what, opened) = match source::reads(job, spec) {
         Err(problem) => return checks.add("source", Err(problem), |_| None),
         Ok(Reads::Files(files)) => {

@@ -48,6 +48,11 @@ impl Checks {
         self.0.push(Checked { what: what.into(), result: Ok(note) });
     }
 
+    /// Adds those of these that failed.
+    pub(crate) fn extend_failed(&mut self, others: Self) {
+        self.0.extend(others.0.into_iter().filter(|line| line.result.is_err()));
+    }
+
     /// Adds what a database says. It says some things for each step; those that
     /// passed before, in the same words, are not said again.
     pub(crate) fn extend(&mut self, checks: Vec<Check>) {

@@ -5,12 +5,15 @@ use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 use twox_hash::XxHash3_128;
 
+use crate::kind::statement_of;
 use crate::shapes::Columns;
 use crate::spec::Spec;
 
 /// The parts that make the job what it is. What it reads is told by the
 /// source's own fingerprint.
-const PARTS: [&str; 7] = ["map", "explode", "require", "match", "write", "chunk", "limits"];
+const PARTS: [&str; 11] = [
+    "when", "each", "map", "explode", "require", "match", "write", "sql", "exec", "chunk", "limits",
+];
 
 /// The parts as they are written, placeholders included: a value from the
 /// environment may be a secret. Those of a step have its name and `: ` before
@@ -43,6 +46,7 @@ pub(crate) fn filled_in(written: Fingerprint, spec: &Spec) -> Fingerprint {
         sql.push('\0');
     };
     for step in &spec.steps {
+        step.sql.iter().for_each(|sql| add(statement_of(sql).get_ref()));
         step.map.iter().for_each(|m| add(m.sql.get_ref()));
         step.require.iter().for_each(|r| add(r.rule.get_ref()));
         for write in &step.write {

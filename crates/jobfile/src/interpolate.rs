@@ -5,11 +5,15 @@ use std::ops::Range;
 
 use kiln_core::Fault;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
+use crate::each::{Each, Fans};
 use crate::literal::Sql;
 use crate::parameters::{Parameters, Piece, pieces};
 use crate::problem::{Problem, Text};
+
+/// The key of what a step is for.
+const EACH: &str = "each";
 
 /// Texts that begin with a value from outside of the job file, by where they
 /// stand in it.
@@ -23,13 +27,16 @@ impl Outside {
     }
 }
 
-/// Fills the placeholders in all texts of a job file.
+/// Fills the placeholders in all texts of a job file. Of a step that is for several
+/// things there is one for each then.
 pub(crate) fn interpolate(
     table: &mut DeTable<'_>,
     parameters: &Parameters,
     text: &Text,
+    fans: &Fans,
 ) -> Result<Outside, Problem> {
-    let mut walk = Walk { parameters, text, outside: Outside::default(), path: Vec::new() };
+    let outside = Outside::default();
+    let mut walk = Walk { parameters, text, fans, outside, path: Vec::new() };
     walk.table(table)?;
     Ok(walk.outside)
 }
@@ -37,6 +44,7 @@ pub(crate) fn interpolate(
 struct Walk<'a> {
     parameters: &'a Parameters,
     text: &'a Text,
+    fans: &'a Fans,
     outside: Outside,
     /// The keys down to where we are, those of arrays left out.
     path: Vec<String>,
@@ -63,10 +71,54 @@ impl Walk<'_> {
                 *raw = filled.into();
             }
             DeValue::Table(table) => self.table(table)?,
+            DeValue::Array(steps) if self.path == ["step"] => self.steps(steps)?,
             DeValue::Array(values) => values.iter_mut().try_for_each(|v| self.value(v))?,
             _ => {}
         }
         Ok(())
+    }
+
+    /// Each step, once for each thing that it is for.
+    fn steps(&mut self, steps: &mut DeArray<'_>) -> Result<(), Problem> {
+        let written = std::mem::replace(steps, DeArray::new());
+        for mut step in written {
+            let is_fan = step.get_ref().as_table().is_some_and(|table| table.contains_key(EACH));
+            if !is_fan {
+                self.value(&mut step)?;
+                steps.push(step);
+                continue;
+            }
+            let mut whole = step.clone();
+            self.step_for(&mut whole, &Each::unknown())?;
+            let name = whole.get_ref().get("name").and_then(|name| name.get_ref().as_str());
+            let Some(all) = name.and_then(|name| self.fans.get(name)) else {
+                steps.push(whole);
+                continue;
+            };
+            for each in all {
+                let mut one = step.clone();
+                self.step_for(&mut one, each)?;
+                let renamed = format!("{}[{}]", name.unwrap_or_default(), each.label);
+                if let DeValue::Table(table) = one.get_mut()
+                    && let Some(name) = table.get_mut("name")
+                {
+                    *name.get_mut() = DeValue::String(renamed.into());
+                    table.remove(EACH);
+                }
+                steps.push(one);
+            }
+        }
+        Ok(())
+    }
+
+    /// A step for one thing: `${each}` stands for that.
+    fn step_for(&mut self, step: &mut Spanned<DeValue<'_>>, each: &Each) -> Result<(), Problem> {
+        let parameters = each.among(self.parameters);
+        let (outside, path) = (std::mem::take(&mut self.outside), self.path.clone());
+        let mut walk = Walk { parameters: &parameters, outside, path, ..*self };
+        let walked = walk.value(step);
+        self.outside = walk.outside;
+        walked
     }
 
     fn plain(&mut self, raw: &str, span: &Range<usize>) -> Result<String, Problem> {
@@ -88,7 +140,7 @@ impl Walk<'_> {
     fn sql(&self) -> Option<Sql> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match path.strip_prefix(&["step"]).unwrap_or(&path) {
-            ["source", "where"] => Some(Sql::Database),
+            ["source", "where"] | ["sql"] | ["sql", "statement"] => Some(Sql::Database),
             ["map", "sql"] | ["require", "rule"] | ["write", "columns", _] => Some(Sql::Items),
             _ => None,
         }

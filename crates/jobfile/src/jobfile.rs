@@ -9,6 +9,7 @@ use kiln_files::{Found, Ready, Staged};
 use toml::Spanned;
 
 use crate::definition::hash;
+use crate::each::{self, Fans};
 use crate::load::{Loaded, load, read};
 use crate::paths::{refuse_outside, resolve};
 use crate::problem::{Problem, Text};
@@ -23,6 +24,10 @@ pub struct JobFile {
     folder: PathBuf,
     text: Text,
     loaded: Loaded,
+    /// The parameters of the command line.
+    given: Vec<(String, String)>,
+    /// Whether it is to be run anew, whatever run of it is open.
+    is_anew: bool,
     url: String,
     /// Standard input, once a step has asked for it.
     stdin: OnceLock<Arc<Staged>>,
@@ -36,12 +41,39 @@ impl JobFile {
     /// What is wrong with it, and on which line: see [`Problem`].
     pub fn load(path: &Path, parameters: &[(String, String)]) -> Result<Self, Problem> {
         let text = read(path)?;
-        let loaded = load(&text, parameters)?;
+        let loaded = load(&text, parameters, &Fans::new())?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let url = &loaded.spec.target.url;
         let url = target::resolved_url(url, &folder, &loaded.outside)
             .map_err(|fault| text.problem(url.span(), fault))?;
-        Ok(Self { folder, text, loaded, url, stdin: OnceLock::new() })
+        let given = parameters.to_vec();
+        let stdin = OnceLock::new();
+        Ok(Self { folder, text, loaded, given, is_anew: false, url, stdin })
+    }
+
+    /// It is to be run anew: a run of it that is open does not count.
+    #[must_use]
+    pub fn anew(self, is_anew: bool) -> Self {
+        Self { is_anew, ..self }
+    }
+
+    /// The same with a step for each thing that one is for: as the open run of the
+    /// job has it, or else as it is now. None if no step is for several.
+    pub(crate) async fn fanned_out(&self) -> Result<Option<Self>, Problem> {
+        if self.spec().steps.iter().all(|step| step.each.is_none()) {
+            return Ok(None);
+        }
+        let database = target::open(self).await?;
+        let fans = each::fans(self, &database, !self.is_anew).await?;
+        Ok(Some(Self {
+            folder: self.folder.clone(),
+            text: self.text.clone(),
+            loaded: load(&self.text, &self.given, &fans)?,
+            given: self.given.clone(),
+            is_anew: self.is_anew,
+            url: self.url.clone(),
+            stdin: OnceLock::new(),
+        }))
     }
 
     /// The job's name.
@@ -63,7 +95,8 @@ impl JobFile {
     /// with the job's name they tell one run from another.
     pub fn parameters(&self) -> String {
         let mut secrets = secrets_of(&self.url);
-        let sources = self.spec().steps.iter().filter_map(|step| step.source.url.as_ref());
+        let sources = self.spec().steps.iter();
+        let sources = sources.filter_map(|step| step.source.as_ref()?.url.as_ref());
         secrets.extend(sources.flat_map(|url| secrets_of(url.get_ref())));
         self.loaded.parameters.to_json(&secrets)
     }
@@ -119,6 +152,11 @@ impl JobFile {
         }
         let staged = Arc::new(Staged::stdin()?);
         Ok(Arc::clone(self.stdin.get_or_init(|| staged)))
+    }
+
+    /// Where the job file lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A database's URL with the path in it resolved.

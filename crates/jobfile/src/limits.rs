@@ -18,7 +18,10 @@ const SAMPLE: u64 = 1_000;
 /// How a step runs, as the job file says.
 pub(crate) fn options(job: &JobFile, step: &StepSpec) -> Result<Options, Problem> {
     Ok(Options {
-        lanes: lanes(job, &step.limits)?,
+        lanes: match &step.limits.lanes {
+            Some(lanes) => at_least_one(job, lanes, "without a lane nothing is written")?,
+            None => Options::default().lanes,
+        },
         chunk: chunk(job, &step.chunk)?,
         limit: failure_limit(job, &step.limits)?,
         retry: retry(job, &step.limits)?,
@@ -87,21 +90,29 @@ fn retry(job: &JobFile, spec: &LimitsSpec) -> Result<RetryPolicy, Problem> {
     Ok(policy)
 }
 
-/// The most lanes that are wanted; any number that is too large is as good as
-/// the largest.
-fn lanes(job: &JobFile, spec: &LimitsSpec) -> Result<u32, Problem> {
-    let Some(lanes) = &spec.lanes else { return Ok(Options::default().lanes) };
-    match whole(job, lanes)? {
+/// How the run as a whole goes, as the job file says.
+pub(crate) fn of_run(job: &JobFile) -> Result<Options, Problem> {
+    let mut options = Options::default();
+    if let Some(steps) = &job.spec().at_once {
+        options.steps = at_least_one(job, steps, "without a step at work nothing is done")?;
+    }
+    Ok(options)
+}
+
+/// How many of something may work side by side; any number that is too large is
+/// as good as the largest.
+fn at_least_one(job: &JobFile, many: &Spanned<Amount>, why: &str) -> Result<u32, Problem> {
+    match whole(job, many)? {
         0 => {
-            let fault = Fault::config("without a lane nothing is written");
-            Err(job.problem(lanes.span(), fault.with_hint("write 1 or more, or leave it out")))
+            let fault = Fault::config(why).with_hint("write 1 or more, or leave it out");
+            Err(job.problem(many.span(), fault))
         }
         n => Ok(u32::try_from(n).unwrap_or(u32::MAX)),
     }
 }
 
 /// A whole number, also where a parameter has made it a text.
-fn whole(job: &JobFile, amount: &Spanned<Amount>) -> Result<u64, Problem> {
+pub(crate) fn whole(job: &JobFile, amount: &Spanned<Amount>) -> Result<u64, Problem> {
     let number = match amount.get_ref() {
         Amount::Number(n) => u64::try_from(*n).ok(),
         Amount::Text(text) => text.trim().replace('_', "").parse().ok(),

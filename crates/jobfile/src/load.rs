@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use crate::definition;
+use crate::each::Fans;
 use crate::interpolate::{Outside, interpolate};
 use crate::nearest::suggestion;
 use crate::parameters::Parameters;
@@ -44,13 +45,18 @@ pub(crate) fn read(path: &Path) -> Result<Text, Problem> {
     Err(fault.into())
 }
 
-/// Parses it and fills in the parameters.
-pub(crate) fn load(text: &Text, given: &[(String, String)]) -> Result<Loaded, Problem> {
+/// Parses it and fills in the parameters. A step that is for several things becomes
+/// one for each, where it is known what they are.
+pub(crate) fn load(
+    text: &Text,
+    given: &[(String, String)],
+    fans: &Fans,
+) -> Result<Loaded, Problem> {
     let mut table = DeTable::parse(text.as_str()).map_err(|e| syntax(&e, text))?;
     let warnings = literal_passwords(table.get_ref(), text);
     let raw = definition::as_written(table.get_ref());
     let parameters = Parameters::take(table.get_mut(), given, text)?;
-    let outside = interpolate(table.get_mut(), &parameters, text)?;
+    let outside = interpolate(table.get_mut(), &parameters, text, fans)?;
     steps::refuse_both(table.get_ref(), text)?;
     let file = FileSpec::deserialize(Deserializer::from(table)).map_err(|e| meaning(&e, text))?;
     let spec = steps::spec(file, text)?;

@@ -74,6 +74,14 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// With one more value of the job file's own, over one of the same name.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, kind: Kind, text: String) -> Self {
+        let value = Some(Value { text, outside: false });
+        self.0.insert(name.to_owned(), Parameter { kind, is_typed: true, value });
+        self
+    }
+
     /// The text with its placeholders filled in; from outside if it begins with
     /// one that is.
     pub(crate) fn fill(

@@ -6,11 +6,13 @@ use kiln_core::{
     Cell, CellColumn, ChunkLimits, Fault, Items, Mapper, Mode, Run, RunId, Source, Write,
 };
 
-use crate::build::{Purpose, StepParts};
+use crate::build::{Purpose, StepParts, Work};
+use crate::each::fan_of;
 use crate::jobfile::JobFile;
+use crate::kind::statement_of;
 use crate::nearest::suggestion;
 use crate::problem::Problem;
-use crate::spec::StepSpec;
+use crate::spec::{ExecSpec, StepSpec};
 
 /// What stands for the key of a row that the run would create.
 const NEW: &str = "(new)";
@@ -20,6 +22,8 @@ const NEW: &str = "(new)";
 pub struct Preview {
     /// The step's name; none if it is the job's only one.
     pub step: Option<String>,
+    /// What it runs, if it reads no items.
+    pub runs: Option<String>,
     /// Why nothing could be read, where the steps that it needs may have to run
     /// first.
     pub unread: Option<String>,
@@ -80,8 +84,19 @@ impl JobFile {
     /// As [`build`](Self::build), what keeps a source from being read, and a
     /// name that no step has.
     pub async fn preview(&self, most: usize, step: Option<&str>) -> Result<Vec<Preview>, Problem> {
+        let fanned = self.fanned_out().await?;
+        fanned.as_ref().unwrap_or(self).preview_steps(most, step).await
+    }
+
+    async fn preview_steps(
+        &self,
+        most: usize,
+        step: Option<&str>,
+    ) -> Result<Vec<Preview>, Problem> {
         let steps = &self.spec().steps;
-        let is_meant = |spec: &StepSpec| step.is_none_or(|name| spec.name.get_ref() == name);
+        // The name that many share means all of them.
+        let is = |of: &str, name: &str| of == name || fan_of(of) == Some(name);
+        let is_meant = |spec: &StepSpec| step.is_none_or(|name| is(spec.name.get_ref(), name));
         if let Some(name) = step.filter(|_| !steps.iter().any(is_meant)) {
             return Err(self.no_step(name));
         }
@@ -110,7 +125,10 @@ impl JobFile {
 }
 
 async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<Preview, Problem> {
-    let StepParts { mut source, mappers, writes, .. } = parts;
+    let (mut source, mappers, writes) = match parts.work {
+        Work::Items { source, mappers, writes } => (source, mappers, writes),
+        Work::Runs(_) => return Ok(Preview { runs: Some(what_runs(spec)), ..empty(&[]) }),
+    };
     let mut chain = Chain::new(source.schema());
     mappers.into_iter().for_each(|mapper| chain.push(mapper));
     chain.begin(&Run { id: RunId("preview".to_owned()), began: None });
@@ -131,6 +149,16 @@ async fn first_items(spec: &StepSpec, parts: StepParts, most: usize) -> Result<P
     Ok(preview)
 }
 
+/// The statement, or the words of the command.
+fn what_runs(spec: &StepSpec) -> String {
+    let words = |exec: &ExecSpec| -> Vec<String> {
+        exec.command.get_ref().iter().map(|word| word.get_ref().clone()).collect()
+    };
+    let command = || spec.exec.as_ref().map(|exec| words(exec.get_ref()).join(" "));
+    let statement = spec.sql.as_ref().map(|sql| statement_of(sql).into_inner());
+    statement.or_else(command).unwrap_or_default()
+}
+
 fn empty(writes: &[Write]) -> Preview {
     let table = |write: &Write| PreviewTable {
         table: write.table.to_string(),
@@ -139,8 +167,16 @@ fn empty(writes: &[Write]) -> Preview {
         rows: Vec::new(),
     };
     let tables = writes.iter().map(table).collect();
-    let (failed, warned) = (Vec::new(), Vec::new());
-    Preview { step: None, unread: None, tables, failed, warned, read: 0, filtered: 0 }
+    Preview {
+        step: None,
+        runs: None,
+        unread: None,
+        tables,
+        failed: Vec::new(),
+        warned: Vec::new(),
+        read: 0,
+        filtered: 0,
+    }
 }
 
 impl Preview {

@@ -21,6 +21,8 @@ pub(crate) struct Spec {
     pub(crate) name: Word,
     pub(crate) target: TargetSpec,
     pub(crate) steps: Vec<StepSpec>,
+    /// How many of them run side by side.
+    pub(crate) at_once: Option<Spanned<Amount>>,
 }
 
 /// A whole job file: either it has steps, or it is one.
@@ -53,7 +55,11 @@ pub(crate) struct StepSpec {
     pub(crate) name: Word,
     #[serde(default)]
     pub(crate) needs: Vec<Word>,
-    pub(crate) source: SourceSpec,
+    pub(crate) when: Option<Word>,
+    pub(crate) each: Option<Spanned<EachSpec>>,
+    pub(crate) source: Option<SourceSpec>,
+    pub(crate) sql: Option<Spanned<TextOr<SqlSpec>>>,
+    pub(crate) exec: Option<Spanned<ExecSpec>>,
     pub(crate) map: Option<MapSpec>,
     #[serde(default)]
     pub(crate) explode: Vec<ExplodeSpec>,
@@ -67,6 +73,38 @@ pub(crate) struct StepSpec {
     pub(crate) chunk: ChunkSpec,
     #[serde(default)]
     pub(crate) limits: LimitsSpec,
+}
+
+/// What a step is there for, once for each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EachSpec {
+    pub(crate) file: Option<Spanned<Texts>>,
+    pub(crate) values: Option<Spanned<Vec<Word>>>,
+    pub(crate) table: Option<Word>,
+    pub(crate) url: Option<Word>,
+    pub(crate) key: Option<Word>,
+    pub(crate) size: Option<Spanned<Amount>>,
+}
+
+/// A statement, run by the keys of a table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlSpec {
+    pub(crate) statement: Word,
+    pub(crate) table: Option<Word>,
+    pub(crate) key: Option<Word>,
+    pub(crate) size: Option<Spanned<Amount>>,
+}
+
+/// A command.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExecSpec {
+    pub(crate) command: Spanned<Vec<Word>>,
+    pub(crate) time_limit: Option<Word>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, Word>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -234,6 +272,7 @@ pub(crate) struct LimitsSpec {
     pub(crate) failed: Option<Spanned<Amount>>,
     pub(crate) after: Option<Spanned<i64>>,
     pub(crate) lanes: Option<Spanned<Amount>>,
+    pub(crate) steps: Option<Spanned<Amount>>,
     pub(crate) retries: Option<Spanned<i64>>,
     pub(crate) rate: Later,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kiln_core::Mode;
-use kiln_jobfile::{JobFile, Preview, PreviewTable, Problem, printable};
+use kiln_jobfile::{JobFile, Preview, PreviewTable, Problem, printable, printable_lines};
 
 use super::Params;
 use crate::report::place;
@@ -41,6 +41,12 @@ fn rendered(preview: &Preview) -> String {
     let mut text: String = step.chain(preview.tables.iter().map(table)).collect();
     if let Some(why) = &preview.unread {
         return format!("{text}nothing can be read yet: {}\n", printable(why));
+    }
+    if let Some(what) = &preview.runs {
+        return format!(
+            "{text}it would run:\n\n  {}\n",
+            printable_lines(what).replace('\n', "\n  ")
+        );
     }
     let mut failed = Table::new(["failed item", "stage", "error"]);
     for item in &preview.failed {

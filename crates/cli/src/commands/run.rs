@@ -102,7 +102,7 @@ async fn work(
     if let Some(path) = args.report.as_deref().filter(|path| *path != Path::new("-")) {
         report::check_place(path)?;
     }
-    let job = JobFile::load(&args.job, &args.params.list)?;
+    let job = JobFile::load(&args.job, &args.params.list)?.anew(args.again);
     context.job = job.name().to_owned();
     for warning in job.warnings() {
         match args.log_format {

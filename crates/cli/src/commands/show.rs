@@ -112,6 +112,7 @@ fn step_state(step: &StepRecord, run: &RunRecord) -> String {
         StepState::Waiting => "waiting".to_owned(),
         StepState::Begun => state(run),
         StepState::Complete => "completed".to_owned(),
+        StepState::Skipped => "skipped".to_owned(),
     }
 }
 

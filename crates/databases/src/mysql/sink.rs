@@ -15,10 +15,15 @@ use super::server::Server;
 use super::session::{Session, value};
 use super::table::Table;
 use super::write::Writer;
+use crate::statements::{Words, no_item};
 use crate::written::Order;
 
 /// Each lane is a connection; more than these do not make a server faster.
 const MAX_LANES: u32 = 8;
+
+/// Others commit by themselves, or may.
+const STATEMENTS: Words =
+    Words::Only(&["DELETE", "DO", "INSERT", "REPLACE", "SELECT", "UPDATE", "WITH"]);
 
 pub(super) struct MysqlSink {
     server: Arc<Server>,
@@ -48,6 +53,21 @@ impl MysqlSink {
         }
         checks.push(check_ledger(session).await?);
         Ok(checks)
+    }
+
+    /// A table that the set-up script has yet to make is not there to be looked at.
+    async fn look_at_statement(&self, sql: &str) -> Result<Vec<Check>> {
+        STATEMENTS.check(sql)?;
+        let mut session = self.server.connect().await?;
+        let is_set_up = self.server.rehearsal(&mut session).await?.is_none();
+        let statement = match session.look_at(sql).await {
+            Ok(()) => Check::pass("statement"),
+            Err(error) if is_set_up || fault(&error).kind() != Kind::Config => {
+                return Err(fault(&error));
+            }
+            Err(_) => Check::note("statement", "was not tried before the set-up script has run"),
+        };
+        Ok(vec![statement, check_ledger(&mut session).await?])
     }
 
     async fn look_at_write(
@@ -126,6 +146,22 @@ impl Sink for MysqlSink {
         let mark = mark::take_over(&mut session, key).await?;
         let writes = Writes { writers, order: Order::of(writes) };
         Ok((Box::new(MysqlLane::new(session, key.clone(), writes)), mark))
+    }
+
+    async fn open_statements(&self, key: &LaneKey) -> Result<(Box<dyn Lane>, Mark)> {
+        let mut session = self.server.connect().await?;
+        prepare_ledger(&mut session).await?;
+        let mark = mark::take_over(&mut session, key).await?;
+        let writers = vec![Writer::of_statements()];
+        let writes = Writes { writers, order: Order::as_declared(1) };
+        Ok((Box::new(MysqlLane::new(session, key.clone(), writes)), mark))
+    }
+
+    async fn check_statement(&self, sql: &str) -> Vec<Check> {
+        match self.look_at_statement(sql).await {
+            Ok(checks) => checks,
+            Err(fault) => vec![Check::fail("statement", no_item(fault))],
+        }
     }
 }
 

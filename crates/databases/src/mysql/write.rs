@@ -6,11 +6,13 @@ use kiln_core::{Check, Fault, Mode, Refusal, Result, Rows, Write, crash_point};
 
 use super::by_key::ByKey;
 use super::check::check_write;
+use super::fault::fault;
 use super::insert::{Halfway, Insert};
 use super::load::Load;
 use super::session::Session;
 use super::statement::Shape;
 use super::table::{Column, Table, no_table};
+use crate::statements::{no_item, texts};
 
 /// A write, ready to be done on the connection that prepared it.
 pub(super) struct Writer {
@@ -24,9 +26,15 @@ pub(super) struct Writer {
 enum How {
     Insert(Insert, Load),
     ByKey(Box<ByKey>),
+    Statements,
 }
 
 impl Writer {
+    /// Runs rows, which are statements.
+    pub(super) fn of_statements() -> Self {
+        Self { table: "statement".to_owned(), names: Vec::new(), how: How::Statements }
+    }
+
     /// Looks the table up and prepares the write.
     ///
     /// # Errors
@@ -69,9 +77,12 @@ impl Writer {
         session: &mut Session,
         rows: &Rows,
     ) -> Result<(), Refusal> {
+        if matches!(self.how, How::Statements) {
+            return Ok(());
+        }
         self.same_columns(&rows.batch)?;
         match &self.how {
-            How::Insert(..) => Ok(()),
+            How::Insert(..) | How::Statements => Ok(()),
             How::ByKey(write) => write.refuse_early(session, rows).await,
         }
     }
@@ -98,6 +109,16 @@ impl Writer {
                 Ok(Vec::new())
             }
             How::ByKey(write) => write.write(session, rows, halfway).await,
+            How::Statements => {
+                for sql in texts(rows)? {
+                    // As one that is prepared: so it is one statement only.
+                    session.change(sql, ()).await.map_err(|e| no_item(fault(&e)))?;
+                }
+                if halfway.passed_by(rows.len()) {
+                    crash_point("write");
+                }
+                Ok(Vec::new())
+            }
         }
     }
 

@@ -19,10 +19,26 @@ use super::server::Server;
 use super::session::look_at;
 use super::table::Table;
 use super::write::Writer;
+use crate::statements::{Words, no_item};
 use crate::written::Order;
 
 /// Each lane is a connection; more than these do not make a server faster.
 const MAX_LANES: u32 = 8;
+
+/// All that can be taken back with its transaction. What copies from the client
+/// would wait for ever.
+const STATEMENTS: Words = Words::AllBut(&[
+    "ABORT",
+    "BEGIN",
+    "COMMIT",
+    "COPY",
+    "END",
+    "PREPARE",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+]);
 
 /// Takes the mark's row over, waiting for a commit in flight: whoever holds the
 /// row is at the end of its transaction. A run that the ledger gave to somebody
@@ -123,6 +139,28 @@ impl Sink for PostgresSink {
         let mark = take_over(&client, key).await?;
         let order = Order::of(writes);
         Ok((Box::new(PostgresLane::new(connection, beginning, key.clone(), writers, order)), mark))
+    }
+
+    async fn open_statements(&self, key: &LaneKey) -> Result<(Box<dyn Lane>, Mark)> {
+        let client = self.server.connect().await?;
+        prepare_ledger(&client).await?;
+        let (connection, beginning) = self.server.session().await?;
+        let mark = take_over(&client, key).await?;
+        let (writers, order) = (vec![Writer::of_statements()], Order::as_declared(1));
+        Ok((Box::new(PostgresLane::new(connection, beginning, key.clone(), writers, order)), mark))
+    }
+
+    async fn check_statement(&self, sql: &str) -> Vec<Check> {
+        let looked = async {
+            STATEMENTS.check(sql)?;
+            let client = self.server.rehearse().await?;
+            client.prepare(sql).await.map_err(|e| fault(&e))?;
+            check_ledger(&client).await
+        };
+        match looked.await {
+            Ok(ledger) => vec![Check::pass("statement"), ledger],
+            Err(fault) => vec![Check::fail("statement", no_item(fault))],
+        }
     }
 }
 

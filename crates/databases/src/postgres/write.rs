@@ -15,6 +15,7 @@ use super::table::{Column, Table, no_table};
 use super::transaction::{Step, Transaction};
 use super::wire::ServerError;
 use crate::same_keys::{KeyedTable, null_keys};
+use crate::statements::{no_item, texts};
 use crate::sums::sum_by_key;
 
 /// A write, as a lane does it again and again.
@@ -36,9 +37,17 @@ pub(super) enum How {
     Copy { binary: String, text: String },
     Add { statement: String, keys: usize, keyed: KeyedTable },
     ByKey(ByKey),
+    Statements,
 }
 
 impl Writer {
+    /// Runs rows, which are statements.
+    pub(super) fn of_statements() -> Self {
+        let name = "statement".to_owned();
+        let (sql, relation, columns) = (String::new(), String::new(), Vec::new());
+        Self { number: 0, table: name, sql, relation, columns, how: How::Statements }
+    }
+
     /// Looks the table up.
     ///
     /// # Errors
@@ -74,15 +83,19 @@ impl Writer {
             How::Copy { binary, .. } => binary,
             How::Add { statement, .. } => statement,
             How::ByKey(write) => &write.statement,
+            How::Statements => "",
         }
     }
 
     /// The items that are at fault whatever is in the table.
     pub(super) fn refuse_early(&self, rows: &Rows) -> Result<Vec<Rejection>> {
+        if matches!(self.how, How::Statements) {
+            return Ok(Vec::new());
+        }
         self.same_columns(&rows.batch)?;
         let mut rejections = self.misfits(rows)?;
         match &self.how {
-            How::Copy { .. } => {}
+            How::Copy { .. } | How::Statements => {}
             How::Add { keyed, .. } => rejections.extend(null_keys(keyed, rows, &self.keys())?),
             How::ByKey(write) => rejections.extend(write.refuse(rows)?),
         }
@@ -125,6 +138,11 @@ impl Writer {
                 halfway.pass(rows.len(), transaction);
                 return Ok(passed);
             }
+            How::Statements => {
+                for sql in texts(rows)? {
+                    transaction.run(self.step(), sql, &[])?;
+                }
+            }
         }
         halfway.pass(rows.len(), transaction);
         Ok(Vec::new())
@@ -132,7 +150,7 @@ impl Writer {
 
     pub(super) fn mode(&self) -> Mode {
         match &self.how {
-            How::Copy { .. } => Mode::Insert,
+            How::Copy { .. } | How::Statements => Mode::Insert,
             How::Add { .. } => Mode::Increment,
             How::ByKey(write) => write.mode,
         }
@@ -141,7 +159,7 @@ impl Writer {
     /// Which of the columns are the key.
     pub(super) fn keys(&self) -> Vec<usize> {
         match &self.how {
-            How::Copy { .. } => Vec::new(),
+            How::Copy { .. } | How::Statements => Vec::new(),
             How::Add { keys, .. } => (0..*keys).collect(),
             How::ByKey(write) => write.keys.clone(),
         }
@@ -184,6 +202,9 @@ impl Writer {
     /// server names them.
     pub(super) fn refusal(&self, error: &ServerError, rows: &Rows) -> Refusal {
         let mut fault = of_server(error);
+        if matches!(self.how, How::Statements) {
+            return no_item(fault).into();
+        }
         if fault.kind() == Kind::Unreachable {
             return fault.into();
         }

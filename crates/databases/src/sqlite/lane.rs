@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use kiln_core::{Fault, Landed, Lane, LaneKey, Rejection, Result, Settled, Unit};
 use tokio::sync::oneshot;
 
-use super::plan::Plans;
+use super::plan::Work;
+use super::session::Session;
 use super::worker::Worker;
 use super::{diagnose, unit};
 
@@ -15,13 +16,14 @@ use super::{diagnose, unit};
 pub(super) struct SqliteLane {
     worker: Arc<Worker>,
     key: LaneKey,
-    plans: Arc<Plans>,
+    work: Arc<Work>,
     answers: VecDeque<oneshot::Receiver<Settled>>,
 }
 
 impl SqliteLane {
-    pub(super) fn new(worker: Arc<Worker>, key: LaneKey, plans: Arc<Plans>) -> Self {
-        Self { worker, key, plans, answers: VecDeque::new() }
+    pub(super) fn new(worker: Arc<Worker>, key: LaneKey, work: Work) -> Self {
+        let work = Arc::new(work);
+        Self { worker, key, work, answers: VecDeque::new() }
     }
 }
 
@@ -34,8 +36,8 @@ impl Lane for SqliteLane {
     }
 
     async fn submit(&mut self, unit: Arc<Unit>) {
-        let (key, plans) = (self.key.clone(), Arc::clone(&self.plans));
-        let answer = self.worker.send(move |session| unit::commit(session, &key, &plans, &unit));
+        let (key, work) = (self.key.clone(), Arc::clone(&self.work));
+        let answer = self.worker.send(move |session| unit::commit(session, &key, &work, &unit));
         self.answers.push_back(answer);
     }
 
@@ -50,7 +52,11 @@ impl Lane for SqliteLane {
     }
 
     async fn diagnose(&mut self, unit: &Unit) -> Result<Option<Vec<Rejection>>> {
-        let (plans, unit) = (Arc::clone(&self.plans), unit.clone());
-        self.worker.run(move |session| diagnose::diagnose(session, &plans, &unit)).await
+        let (work, unit) = (Arc::clone(&self.work), unit.clone());
+        let named = move |session: &mut Session| match &*work {
+            Work::Write(plans) => diagnose::diagnose(session, plans, &unit),
+            Work::Run => Ok(None),
+        };
+        self.worker.run(named).await
     }
 }

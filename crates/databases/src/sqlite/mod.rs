@@ -22,6 +22,7 @@ mod pages;
 mod place;
 mod plan;
 mod record;
+mod run;
 mod same_keys;
 mod schema;
 mod script;

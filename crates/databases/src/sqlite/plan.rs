@@ -19,6 +19,14 @@ pub(super) struct Plans {
     pub(super) order: Order,
 }
 
+/// What a lane does with the rows of its units.
+#[derive(Debug)]
+pub(super) enum Work {
+    Write(Plans),
+    /// They are statements.
+    Run,
+}
+
 /// One write, ready to be done.
 #[derive(Debug)]
 pub(super) struct Plan {

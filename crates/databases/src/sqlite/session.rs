@@ -67,6 +67,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there is a set-up script that has not run yet.
+    pub(super) fn has_set_up(&self) -> bool {
+        self.set_up.is_some()
+    }
+
     /// Looks at the database as it is. Where there is no file it looks at an
     /// empty database.
     pub(super) fn look<T>(&mut self, look: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {

@@ -8,9 +8,11 @@ use kiln_core::{Check, Fault, Kind, Lane, LaneKey, Mark, Result, Sink, Write};
 use rusqlite::Connection;
 
 use super::lane::SqliteLane;
+use super::plan::Work;
 use super::session::{Session, at};
 use super::worker::Worker;
-use super::{mark, plan, schema};
+use super::{mark, plan, run, schema};
+use crate::statements::no_item;
 
 pub(super) struct SqliteSink {
     worker: Arc<Worker>,
@@ -54,8 +56,33 @@ impl Sink for SqliteSink {
                 })
             })
             .await?;
-        let lane = SqliteLane::new(Arc::clone(&self.worker), key.clone(), Arc::new(plans));
+        let lane = SqliteLane::new(Arc::clone(&self.worker), key.clone(), Work::Write(plans));
         Ok((Box::new(lane), mark))
+    }
+
+    async fn open_statements(&self, key: &LaneKey) -> Result<(Box<dyn Lane>, Mark)> {
+        let lane = key.clone();
+        let open = move |session: &mut Session| {
+            schema::prepare(session)?;
+            session.transact(|transaction| mark::take_over(transaction, &lane))
+        };
+        let mark = self.worker.run(open).await?;
+        let lane = SqliteLane::new(Arc::clone(&self.worker), key.clone(), Work::Run);
+        Ok((Box::new(lane), mark))
+    }
+
+    async fn check_statement(&self, sql: &str) -> Vec<Check> {
+        let sql = sql.to_owned();
+        let look = move |session: &mut Session| {
+            session.rehearse(|connection| {
+                run::look(connection, &sql)?;
+                Ok(ledger_check(connection))
+            })
+        };
+        match self.worker.run(look).await {
+            Ok(ledger) => vec![Check::pass("statement"), ledger],
+            Err(fault) => vec![Check::fail("statement", no_item(fault))],
+        }
     }
 }
 

@@ -29,9 +29,12 @@ pub(super) async fn open(worker: &Worker, spec: &TableSpec) -> Result<Box<dyn So
     }
     let (wanted, file) = (spec.clone(), place.clone());
     let (described, columns, sql) = worker
-        .run(move |session| session.look_ahead(|connection| describe(connection, &wanted, &file)))
-        .await
-        .map_err(|fault| if place.exists() { fault } else { missing(&place, fault) })?;
+        .run(move |session| {
+            let is_there = session.has_set_up() || file.exists();
+            let described = session.look_ahead(|connection| describe(connection, &wanted, &file));
+            described.map_err(|fault| if is_there { fault } else { missing(&file, fault) })
+        })
+        .await?;
     let pages = SqlitePages::new(place, sql, columns, spec.snapshot);
     Ok(Box::new(TableSource::new(spec, described, pages)))
 }

@@ -7,20 +7,20 @@ use kiln_core::{
 use rusqlite::{Connection, params};
 
 use super::place::Place;
-use super::plan::Plans;
+use super::plan::Work;
 use super::session::{Session, at, begin};
 use super::write::{Halfway, write};
-use super::{fault, mark};
+use super::{fault, mark, run};
 
 /// Commits a unit whole, or says why not.
-pub(super) fn commit(session: &mut Session, lane: &LaneKey, plans: &Plans, unit: &Unit) -> Settled {
+pub(super) fn commit(session: &mut Session, lane: &LaneKey, work: &Work, unit: &Unit) -> Settled {
     crash_point("begin");
     let place = session.place().clone();
     let connection = match session.connection() {
         Ok(connection) => connection,
         Err(fault) => return Settled::Refused(fault.into()),
     };
-    let settled = try_commit(connection, &place, lane, plans, unit).unwrap_or_else(|refusal| {
+    let settled = try_commit(connection, &place, lane, work, unit).unwrap_or_else(|refusal| {
         // Rows that another runner has written already are no item's fault.
         let fenced = mark::fenced_off(connection, lane).map(Refusal::from);
         Settled::Refused(fenced.unwrap_or_else(|| at_place(refusal, &place)))
@@ -37,12 +37,15 @@ fn try_commit(
     connection: &mut Connection,
     place: &Place,
     lane: &LaneKey,
-    plans: &Plans,
+    work: &Work,
     unit: &Unit,
 ) -> Result<Settled, Refusal> {
     let transaction = begin(connection).map_err(fault::classify)?;
     let mut halfway = Halfway::of(&unit.writes);
-    let duplicates = write(&transaction, plans, &unit.writes, &unit.items, &mut halfway)?;
+    let duplicates = match work {
+        Work::Write(plans) => write(&transaction, plans, &unit.writes, &unit.items, &mut halfway)?,
+        Work::Run => run::all(&transaction, &unit.writes).map(|()| 0)?,
+    };
     halfway.end();
     dead_letters(&transaction, lane, &unit.dead_letters)?;
     rules(&transaction, lane, &unit.rules()).map_err(at("the ledger's table kiln_rules"))?;

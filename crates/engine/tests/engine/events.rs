@@ -36,7 +36,7 @@ fn well_formed(events: &[Event], report: &Report) {
                 assert_eq!(counts.read, span.len());
                 (sum, done) = (sum + *counts, span.to);
             }
-            Event::ItemFailed(letter) => {
+            Event::ItemFailed { letter, .. } => {
                 assert!(letter.ordinal <= done, "told before it was committed");
                 letters += 1;
             }
@@ -58,7 +58,7 @@ fn kinds(events: &[Event]) -> Vec<&'static str> {
         Event::RunStarted { .. } => Some("run"),
         Event::StepStarted { .. } => Some("step"),
         Event::Committed { .. } => Some("committed"),
-        Event::ItemFailed(_) => Some("failed"),
+        Event::ItemFailed { .. } => Some("failed"),
         Event::Isolating { .. } => Some("isolating"),
         Event::Retry { .. } => Some("retry"),
         Event::Resolved { landed: true, .. } => Some("landed"),
@@ -78,7 +78,7 @@ async fn a_clean_run() {
     let read: Vec<u64> = events
         .iter()
         .filter_map(|e| match e {
-            Event::ChunkRead { progress } => Some(progress.done),
+            Event::ChunkRead { progress, .. } => Some(progress.done),
             _ => None,
         })
         .collect();

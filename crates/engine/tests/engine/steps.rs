@@ -1,4 +1,4 @@
-//! B9, B25: several steps, one after another.
+//! B9, B25: several steps, one after another; side by side is another file.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,11 +11,11 @@ use kiln::{
 };
 
 /// Numbers into a table called like the step, in chunks of 10.
-fn step(name: &str, items: i64) -> Step {
+pub(crate) fn step(name: &str, items: i64) -> Step {
     Step::new(name, Box::new(numbers(items))).write(Write::insert(name).unwrap())
 }
 
-fn job(target: &MemoryTarget, steps: impl IntoIterator<Item = Step>) -> Job {
+pub(crate) fn job(target: &MemoryTarget, steps: impl IntoIterator<Item = Step>) -> Job {
     let mut steps = steps.into_iter();
     let first = steps.next().expect("a step");
     let job = Job::in_steps("numbers", first, target.sink(), target.ledger());
@@ -23,12 +23,12 @@ fn job(target: &MemoryTarget, steps: impl IntoIterator<Item = Step>) -> Job {
 }
 
 /// The numbers in a table, in the order they were committed.
-fn written(target: &MemoryTarget, table: &str) -> Vec<u64> {
+pub(crate) fn written(target: &MemoryTarget, table: &str) -> Vec<u64> {
     let number = |row: &Vec<Option<String>>| row[0].as_deref().unwrap().parse().unwrap();
     target.rows(table).iter().map(number).collect()
 }
 
-fn statuses(report: &Report) -> Vec<(&str, Option<Status>)> {
+pub(crate) fn statuses(report: &Report) -> Vec<(&str, Option<Status>)> {
     report.steps.iter().map(|step| (step.name.as_str(), step.status)).collect()
 }
 
@@ -81,7 +81,7 @@ async fn steps_without_an_order_are_refused_before_anything_begins() {
 }
 
 /// A mapper that breaks at this item, the first time.
-fn trip_once_at(ordinal: u64) -> Probe {
+pub(crate) fn trip_once_at(ordinal: u64) -> Probe {
     let tripped = AtomicBool::new(false);
     Probe::new().hook(move |o| match o == ordinal && !tripped.swap(true, Ordering::SeqCst) {
         true => Err(Fault::config("the mapper broke")),
@@ -97,7 +97,7 @@ async fn b9_a_failed_step_ends_the_run_which_goes_on_there() {
         [
             step("a", 30).map(a.boxed()),
             step("b", 20).needs("a").map(b.boxed()),
-            step("c", 10).map(c.boxed()),
+            step("c", 10).needs("b").map(c.boxed()),
         ]
     };
     let failed = job(&target, steps()).run().await;
@@ -235,12 +235,12 @@ async fn b10_asked_to_stop_between_steps_it_stops() {
     let (stopper, stop) = kiln::Stop::new();
     let watch = Watch(move |event: &Event| {
         if let Event::StepEnded { step, .. } = event
-            && step == "a"
+            && **step == *"a"
         {
             stopper.stop();
         }
     });
-    let steps = || [step("a", 10), step("b", 10)];
+    let steps = || [step("a", 10), step("b", 10).needs("a")];
     let stopped = job(&target, steps()).observe(Arc::new(watch)).stop_on(stop).run().await;
     assert_eq!(stopped.status, Status::Stopped);
     assert_eq!(fault(&stopped).message(), "stopped on request");
@@ -267,7 +267,7 @@ async fn b35_a_run_given_up_between_steps_writes_nothing_more() {
         });
         *given_up.lock().unwrap() = Some(other.join().unwrap());
     });
-    let steps = [step("a", 10), step("b", 10)];
+    let steps = [step("a", 10), step("b", 10).needs("a")];
     let report = job(&target, steps).observe(Arc::new(watch)).run().await;
     assert_eq!(*abandoned.lock().unwrap(), Some(true));
     assert_eq!(fault(&report).kind(), Kind::Fenced);

@@ -9,6 +9,7 @@ pub mod modes;
 pub mod rules;
 pub mod sink;
 pub mod source;
+pub mod statements;
 pub mod table;
 
 /// One test for each case of a suite.
@@ -77,6 +78,7 @@ macro_rules! sink_suite {
             a_unit_commits_with_its_mark_counts_and_dead_letters
             a_unit_without_rows_moves_the_mark
             a_state_alone_is_kept
+            a_step_keeps_its_end_once_and_beside_its_lanes
             units_follow_each_other
             dead_letters_come_back_as_they_were
             dead_letters_are_read_page_by_page
@@ -140,6 +142,22 @@ macro_rules! modes_suite {
             a_refused_unit_changes_nothing_in_any_mode
             many_rows_are_found
             checks_pass_in_every_mode
+        }
+    };
+}
+
+/// The tests of a [`Sink`](kiln_core::Sink) that runs statements of SQL, for an
+/// async function that gives a fresh `Box<dyn TestTarget>`.
+#[macro_export]
+macro_rules! statements_suite {
+    ($fresh:path) => {
+        $crate::cases! { statements, $fresh:
+            a_statement_commits_with_its_mark
+            a_statement_may_give_rows
+            a_failed_statement_leaves_nothing
+            several_statements_are_refused
+            a_statement_is_never_run_twice
+            a_statement_is_looked_at_and_not_run
         }
     };
 }

@@ -139,6 +139,30 @@ pub async fn a_state_alone_is_kept(target: &Target) {
     assert_eq!(mark(target, &run).await.done, 5);
 }
 
+/// B9: a step's end is a state in a lane without writes: it is there with the marks
+/// of the others, adds nothing to the counts, and who was taken over keeps none.
+pub async fn a_step_keeps_its_end_once_and_beside_its_lanes(target: &Target) {
+    let (run, mut lane) = lane(target).await;
+    let counts = commit(&mut lane, &note_unit(0, &MIXED)).await;
+    let end_of = |epoch| key(&run, LaneKey::END, epoch);
+    let (mut old, mark) = open(target, &end_of(1), &[]).await;
+    assert_eq!(mark, Mark::default(), "an open lane alone is no end");
+    let (mut new, _) = open(target, &end_of(2), &[]).await;
+    let end = |state: &str| {
+        let at = Checkpoint { state: Some(state.as_bytes().into()), ..Checkpoint::default() };
+        Unit { end: at.clone(), start: at, span: Span { from: 0, to: 0 }, ..unit(0, &[], &[]) }
+    };
+    assert_eq!(refuse(&mut old, &end("late")).await.fault.kind(), Kind::Fenced);
+    assert_eq!(commit(&mut new, &end("complete")).await, Counts::default());
+    let marks = target.again().await.ledger().marks(&run, notes::STEP).await.unwrap();
+    let [(0, first), (LaneKey::END, kept)] = &marks[..] else { panic!("{marks:?}") };
+    assert_eq!((first.done, first.counts), (5, counts));
+    assert_eq!(kept.checkpoint.state.as_deref(), Some("complete".as_bytes()));
+    assert_eq!(open(target, &end_of(2), &[]).await.1, *kept);
+    assert_eq!(target.ledger().run(&run.0).await.unwrap().unwrap().counts, counts);
+    assert_notes(target, [1, 4]).await;
+}
+
 /// Counts add up over units.
 pub async fn units_follow_each_other(target: &Target) {
     let (run, mut lane) = lane(target).await;
