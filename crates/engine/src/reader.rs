@@ -7,10 +7,11 @@ use kiln_core::{
 use tokio::sync::mpsc;
 
 use crate::deal::Dealer;
-use crate::job::Step;
+use crate::job::{Doing, Step};
 use crate::retry::{Retry, stopped};
 use crate::route::Router;
 use crate::step::Context;
+use crate::stop::Stop;
 
 /// Reads and maps in one task, in order.
 pub(crate) struct Reader<'a> {
@@ -95,12 +96,17 @@ impl Reader<'_> {
     async fn map(&mut self, items: &Items, start: &Checkpoint) -> Result<Mapped> {
         let Context { events, stop, .. } = self.context;
         let mut stop = stop.clone();
+        // A command ends itself, and what it started.
+        let mut asked = match self.step.doing {
+            Doing::Command(_) => Stop::never(),
+            Doing::Writes | Doing::Statements => stop.clone(),
+        };
         loop {
             // One that waits for somebody else is not waited for.
             let mapped = tokio::select! {
                 biased;
                 mapped = self.step.mapper.map(items.clone()) => mapped,
-                () = stop.requested() => return Err(stopped()),
+                () = asked.requested() => return Err(stopped()),
             };
             match mapped {
                 Ok(mapped) => {
