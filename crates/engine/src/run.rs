@@ -11,6 +11,7 @@ use crate::job::Job;
 use crate::plan::put_in_order;
 use crate::record::{self, StepState, counts_of};
 use crate::report::{FAILED_ITEMS, FailedItem, Report, StepReport, peak_memory};
+use crate::retry::Retry;
 use crate::start::{Start, start};
 use crate::step::{self, Context};
 use crate::tally::Tally;
@@ -126,7 +127,22 @@ async fn work(
             }
         }
     }
-    audit(job.ledger.as_ref(), claim, &report.steps).await
+    audit(job.ledger.as_ref(), claim, &report.steps).await?;
+    publish(job, claim, heart).await
+}
+
+/// Shows the work of a complete run, with patience.
+async fn publish(job: &mut Job, claim: &Claim, heart: &mut Heart) -> Result<()> {
+    let sink = Arc::clone(&job.sink);
+    let mut retry = Retry::new(job.options.retry);
+    loop {
+        let published = tokio::select! {
+            published = sink.publish(claim, &job.name) => published,
+            () = heart.is_lost() => Err(claim.fenced()),
+        };
+        let Err(fault) = published else { return Ok(()) };
+        retry.pause(fault, &job.events, &mut job.stop).await?;
+    }
 }
 
 /// Runs a step, and notes in the report what came of it.

@@ -1,4 +1,4 @@
-//! Files as sources.
+//! Files as sources and as targets.
 //!
 //! [`CsvSource`], [`JsonSource`] and [`FixedSource`] read text, packed or plain,
 //! in any encoding, into typed Arrow batches:
@@ -14,6 +14,8 @@
 //!
 //! [`Files`] makes one source of several files, [`find`] finds them, [`Staged`]
 //! keeps standard input.
+//!
+//! [`FileSink`] writes parts of CSV, JSON Lines or Parquet into a folder.
 //!
 //! Files are read on the thread that asks for a chunk: `next` never waits for
 //! anything else, and a chunk is small.
@@ -34,6 +36,7 @@ mod origin;
 mod parquet;
 mod several;
 mod staged;
+mod target;
 mod text;
 mod text_source;
 mod time;
@@ -54,3 +57,7 @@ pub use json::{
 pub use parquet::{ParquetOptions, ParquetSource};
 pub use several::{Files, OpenFile};
 pub use staged::Staged;
+pub use target::{
+    Book, Existing, FileFormat, FileSink, HIDDEN, MANIFEST, Packing, TargetOptions, check_book,
+    parts_of, parts_script,
+};

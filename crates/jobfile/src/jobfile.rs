@@ -38,9 +38,7 @@ impl JobFile {
         let text = read(path)?;
         let loaded = load(&text, parameters)?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let url = &loaded.spec.target.url;
-        let url = target::resolved_url(url, &folder, &loaded.outside)
-            .map_err(|fault| text.problem(url.span(), fault))?;
+        let url = target::url(&loaded, &folder, &text)?;
         Ok(Self { folder, text, loaded, url, stdin: OnceLock::new() })
     }
 
@@ -49,7 +47,8 @@ impl JobFile {
         self.spec().name.get_ref()
     }
 
-    /// The URL of the database that it writes to, passwords included.
+    /// The URL of the database or the folder that it writes to, passwords
+    /// included.
     pub fn target_url(&self) -> &str {
         &self.url
     }
@@ -63,6 +62,8 @@ impl JobFile {
     /// with the job's name they tell one run from another.
     pub fn parameters(&self) -> String {
         let mut secrets = secrets_of(&self.url);
+        let ledger = self.spec().target.ledger.iter();
+        secrets.extend(ledger.flat_map(|url| secrets_of(url.get_ref())));
         let sources = self.spec().steps.iter().filter_map(|step| step.source.url.as_ref());
         secrets.extend(sources.flat_map(|url| secrets_of(url.get_ref())));
         self.loaded.parameters.to_json(&secrets)
