@@ -109,6 +109,16 @@ fn shown(place: &Place) -> Vec<String> {
 
 /// Every row once and in order, every bad item a dead letter, nothing else.
 fn assert_exact(place: &Place, what: &str) {
+    assert_parts(place, what);
+    let ledger = rusqlite::Connection::open(place.path("out/.kiln/ledger.db")).unwrap();
+    let count = |sql: &str| ledger.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
+    let bad = (1..=ITEMS).filter(|item| is_bad(*item)).count() as u64;
+    assert_eq!(count("SELECT count(*) FROM kiln_dead_letters"), bad, "{what}");
+    assert_eq!(count("SELECT sum(read) FROM kiln_marks"), ITEMS, "{what}");
+}
+
+/// The parts that the manifest names, whole, and nothing beside them.
+fn assert_parts(place: &Place, what: &str) {
     let names = shown(place);
     let manifest = std::fs::read(place.path("out/_manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -141,11 +151,6 @@ fn assert_exact(place: &Place, what: &str) {
     assert!(left.is_empty(), "{what}: {left:?} is left");
     let runs = std::fs::read_dir(place.path("out/.kiln/runs")).unwrap();
     assert_eq!(runs.count(), 0, "{what}: temporary files are left");
-    let ledger = rusqlite::Connection::open(place.path("out/.kiln/ledger.db")).unwrap();
-    let count = |sql: &str| ledger.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
-    let bad = (1..=ITEMS).filter(|item| is_bad(*item)).count() as u64;
-    assert_eq!(count("SELECT count(*) FROM kiln_dead_letters"), bad, "{what}");
-    assert_eq!(count("SELECT sum(read) FROM kiln_marks"), ITEMS, "{what}");
 }
 
 /// No reader sees anything of a run that is not complete, but whole parts and no
@@ -217,6 +222,41 @@ fn killed_anywhere_every_row_is_there_once() {
         place.write("export.toml", &other);
         run(&place).expect(0);
         assert_exact(&place, &at);
+    }
+}
+
+/// B32: killed while its parts take the place of others, which are cut otherwise.
+#[test]
+fn killed_while_it_replaces_a_result_it_ends_with_its_own() {
+    let target = "format = \"csv\"\nexisting = \"replace\"";
+    for at in ["commit:9", "publish:1", "publish:9", "manifest:1", "published:1"] {
+        let place = place(target);
+        let first = run(&place).expect(0);
+        place.write("export.toml", &job(target).replace("items = 40", "items = 120"));
+        let again = command(&place).arg("--again").env("KILN_CRASH_AT", at).spawn().unwrap();
+        assert!(wait(again).is_killed(), "{at}");
+        if at == "commit:9" {
+            assert_parts(&place, "before it replaces anything");
+        }
+        let report = run(&place).expect(0);
+        assert_ne!(report["run"], first["run"]);
+        assert_parts(&place, at);
+        assert_eq!(shown(&place).len() as u64, ITEMS.div_ceil(120) + 1, "{at}");
+    }
+}
+
+/// Given up while its parts got their names, a run leaves none of them.
+#[test]
+fn a_run_that_was_given_up_leaves_nothing() {
+    for at in ["commit:9", "publish:9", "manifest:1"] {
+        let place = place("format = \"csv\"");
+        let died = command(&place).env("KILN_CRASH_AT", at).spawn().unwrap();
+        assert!(wait(died).is_killed(), "{at}");
+        let other = job("format = \"csv\"").replace("items = 40", "items = 60");
+        place.write("export.toml", &other);
+        let mut again = command(&place);
+        wait(again.arg("--again").spawn().unwrap()).expect(0);
+        assert_parts(&place, at);
     }
 }
 

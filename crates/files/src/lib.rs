@@ -17,6 +17,9 @@
 //!
 //! [`FileSink`] writes parts of CSV, JSON Lines or Parquet into a folder.
 //!
+//! Where a path is asked for, the URL of a file in an object store or on a web
+//! server will do, in a build with the feature `cloud`.
+//!
 //! Files are read on the thread that asks for a chunk: `next` never waits for
 //! anything else, and a chunk is small.
 
@@ -36,6 +39,7 @@ mod origin;
 mod parquet;
 mod several;
 mod staged;
+mod store;
 mod target;
 mod text;
 mod text_source;
@@ -57,6 +61,7 @@ pub use json::{
 pub use parquet::{ParquetOptions, ParquetSource};
 pub use several::{Files, OpenFile};
 pub use staged::Staged;
+pub use store::{is_remote, is_store};
 pub use target::{
     Book, Existing, FileFormat, FileSink, HIDDEN, MANIFEST, Packing, TargetOptions, check_book,
     parts_of, parts_script,

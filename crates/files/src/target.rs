@@ -17,6 +17,8 @@
 //!   a rename, when the run is complete, and the manifest comes last.
 
 mod book;
+#[cfg(feature = "cloud")]
+mod bucket;
 mod csv;
 mod folder;
 mod format;
@@ -29,6 +31,7 @@ mod pack;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod part;
+mod publish;
 mod refuse;
 mod sink;
 mod text;

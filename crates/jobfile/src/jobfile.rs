@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use kiln_core::{Fault, Fingerprint};
-use kiln_files::{Found, Ready, Staged};
+use kiln_files::{Found, Ready, Staged, is_remote};
 use toml::Spanned;
 
 use crate::definition::hash;
@@ -93,6 +93,9 @@ impl JobFile {
 
     /// Where a path of the job file leads.
     pub(crate) fn path_of(&self, word: &Word) -> Result<PathBuf, Problem> {
+        if is_remote(Path::new(word.get_ref())) {
+            return Ok(PathBuf::from(word.get_ref()));
+        }
         let outside = self.loaded.outside.contains(&word.span());
         resolve(&self.folder, word.get_ref(), outside).map_err(|f| self.problem(word.span(), f))
     }
@@ -102,8 +105,9 @@ impl JobFile {
         self.path_of(pattern)?;
         let wrong = |fault| self.problem(pattern.span(), fault);
         let written = pattern.get_ref();
-        let anywhere =
-            self.loaded.outside.contains(&pattern.span()) || Path::new(written).is_absolute();
+        let anywhere = self.loaded.outside.contains(&pattern.span())
+            || Path::new(written).is_absolute()
+            || is_remote(Path::new(written));
         if anywhere {
             return kiln_files::find(Path::new(""), written, ready).map_err(wrong);
         }

@@ -24,6 +24,7 @@ pub(crate) fn url(loaded: &Loaded, folder: &Path, text: &Text) -> Result<String,
     let target = &loaded.spec.target;
     let (word, written) = match (&target.url, &target.file) {
         (Some(url), None) => (url, url.clone()),
+        (None, Some(file)) if files::is_url(file.get_ref()) => (file, file.clone()),
         (None, Some(file)) => (file, Word::new(file.span(), format!("file:{}", file.get_ref()))),
         (Some(_), Some(file)) => {
             let fault = Fault::config("a target is a database or files, not both");

@@ -94,7 +94,7 @@ impl Staging {
             staged,
             rows: rows.len() as u64,
             bytes: bytes.len() as u64,
-            sha256: hexadecimal(&Sha256::digest(&bytes)),
+            sha256: sha256(&bytes),
             layout: self.options.layout(&rows.batch.schema()).to_string(),
         };
         self.folder.put(&part.staged, bytes).await?;
@@ -118,8 +118,9 @@ impl Staging {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// As hexadecimal digits.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[async_trait]

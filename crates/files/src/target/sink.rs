@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use kiln_core::{
-    Check, Claim, Fault, Kind, Lane, LaneKey, Mark, Mode, Result, RunId, RunState, Sink, Write,
-    crash_point,
-};
+use kiln_core::{Check, Claim, Fault, Lane, LaneKey, Mark, Mode, Result, RunId, Sink, Write};
 
 use super::book::{Book, read_parts};
 use super::folder::Folder;
@@ -19,9 +16,6 @@ use super::local::LocalFolder;
 use super::manifest::Manifest;
 use super::part::{self, Part};
 use super::{HIDDEN, MANIFEST};
-
-/// A manifest whose parts are about to go.
-const REPLACED: &str = ".kiln/replaced.json";
 
 /// The folder for what is not shown yet, of all runs.
 const RUNS: &str = ".kiln/runs";
@@ -46,10 +40,10 @@ pub enum Existing {
 /// Only [`Mode::Insert`] has a meaning. There is one lane. Nothing is seen in
 /// the folder before [`publish`](Sink::publish).
 pub struct FileSink {
-    folder: Arc<dyn Folder>,
+    pub(super) folder: Arc<dyn Folder>,
     options: Arc<TargetOptions>,
-    existing: Existing,
-    book: Arc<dyn Book>,
+    pub(super) existing: Existing,
+    pub(super) book: Arc<dyn Book>,
 }
 
 impl FileSink {
@@ -64,16 +58,38 @@ impl FileSink {
         Self { folder, options: Arc::new(options), existing, book }
     }
 
+    /// Objects below the URL of an object store. The result of another run is
+    /// never replaced there.
+    ///
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) for what is no such URL, or where the environment does
+    /// not say enough.
+    #[cfg(feature = "cloud")]
+    pub fn in_store(url: &str, options: TargetOptions, book: Arc<dyn Book>) -> Result<Self> {
+        let folder = Arc::new(super::bucket::Bucket::new(url)?);
+        Ok(Self { folder, options: Arc::new(options), existing: Existing::Refuse, book })
+    }
+
+    /// Says that this build has no object stores.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "cloud"))]
+    pub fn in_store(url: &str, _: TargetOptions, _: Arc<dyn Book>) -> Result<Self> {
+        Err(crate::store::refused(Path::new(url)))
+    }
+
     /// Makes the folder, with what it hides.
     ///
     /// # Errors
-    /// [`Kind::NotPermitted`], [`Kind::Io`].
+    /// [`Kind::NotPermitted`](kiln_core::Kind::NotPermitted),
+    /// [`Kind::Io`](kiln_core::Kind::Io).
     pub fn make(path: &Path) -> Result<()> {
         super::local::make(&path.join(HIDDEN))
     }
 
     /// The manifest in the folder, if it is of another run.
-    async fn other(&self, run: &RunId) -> Result<Option<Manifest>> {
+    pub(super) async fn other(&self, run: &RunId) -> Result<Option<Manifest>> {
         let Some(bytes) = self.folder.read(MANIFEST).await? else { return Ok(None) };
         let manifest = Manifest::read(&bytes, self.folder.shown())?;
         Ok((manifest.run != run.0).then_some(manifest))
@@ -87,7 +103,7 @@ impl FileSink {
         }
     }
 
-    fn is_taken(&self, other: &Manifest) -> Fault {
+    pub(super) fn is_taken(&self, other: &Manifest) -> Fault {
         let (place, run, job) = (self.folder.shown(), &other.run, &other.job);
         Fault::config(format!("{place} holds the result of run {run} of job {job}")).with_hint(
             "name another folder, for example by a parameter; or let this run's files take the \
@@ -127,77 +143,6 @@ impl FileSink {
             }
         }
         Ok(())
-    }
-
-    /// Shows the parts under the lock: first what they replace goes.
-    async fn show(&self, claim: &Claim, job: &str, parts: &[Part]) -> Result<()> {
-        let folder = &self.folder;
-        if let Some(other) = self.other(&claim.run).await? {
-            if self.existing == Existing::Refuse {
-                return Err(self.is_taken(&other));
-            }
-            folder.rename(MANIFEST, REPLACED).await?;
-        }
-        let replaced: HashSet<String> = match folder.read(REPLACED).await? {
-            Some(bytes) => {
-                let old = Manifest::read(&bytes, folder.shown())?;
-                old.files().map(str::to_owned).collect()
-            }
-            None => HashSet::new(),
-        };
-        let shown: HashSet<&str> = parts.iter().map(|part| part.file.as_str()).collect();
-        for file in replaced.iter().filter(|file| !shown.contains(file.as_str())) {
-            folder.remove(file).await?;
-        }
-        for part in parts {
-            crash_point("publish");
-            self.show_part(part, replaced.contains(&part.file)).await?;
-        }
-        crash_point("manifest");
-        folder.replace(MANIFEST, Manifest::of(claim, job, parts)?.bytes()?).await?;
-        crash_point("published");
-        folder.remove(REPLACED).await
-    }
-
-    /// Gives a part its name, unless it has it already.
-    async fn show_part(&self, part: &Part, replaces: bool) -> Result<()> {
-        let (folder, file) = (&self.folder, &part.file);
-        let there = folder.size(file).await?;
-        if folder.size(&part.staged).await?.is_none() {
-            return match there {
-                Some(bytes) if bytes == part.bytes => Ok(()),
-                _ => Err(Fault::new(Kind::Io, format!("{}/{file} is gone", folder.shown()))
-                    .with_hint("somebody removed it; start a new run with --again")),
-            };
-        }
-        if there.is_some() && !replaces && self.existing == Existing::Refuse {
-            return Err(Fault::config(format!("{}/{file} is there already", folder.shown()))
-                .with_hint(
-                    "it is of no run that is complete; remove it, or say existing = \"replace\"",
-                ));
-        }
-        folder.rename(&part.staged, file).await
-    }
-
-    /// Removes what is aside of this run, and of others that are over.
-    async fn tidy(&self, run: &RunId) -> Result<()> {
-        self.folder.remove_all(&aside(run)).await?;
-        let ledger = self.book.ledger();
-        let names = self.folder.list(RUNS).await?;
-        let of_run = |name: &String| name.strip_prefix(RUNS)?.split('/').nth(1).map(str::to_owned);
-        for other in names.iter().filter_map(of_run).collect::<HashSet<_>>() {
-            if ledger.run(&other).await?.is_some_and(|run| run.state == RunState::Abandoned) {
-                self.folder.remove_all(&format!("{RUNS}/{other}")).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn still_holds(&self, claim: &Claim) -> Result<()> {
-        let run = self.book.ledger().run(&claim.run.0).await?;
-        let holds =
-            |run: &kiln_core::RunRecord| run.epoch == claim.epoch && run.state == RunState::Running;
-        if run.as_ref().is_some_and(holds) { Ok(()) } else { Err(claim.fenced()) }
     }
 }
 
@@ -304,24 +249,7 @@ impl Sink for FileSink {
         Ok((Box::new(FileLane::new(staging, marks)), mark))
     }
 
-    /// Gives all parts of the run their names, then the manifest. What was done
-    /// already stays as it is. Whoever shows parts holds the folder's lock, and
-    /// looks at the claim when it has it: one who slept shows nothing that is not
-    /// the run's last word.
     async fn publish(&self, claim: &Claim, job: &str) -> Result<()> {
-        let _lock = self.folder.lock().await?;
-        self.still_holds(claim).await?;
-        let parts = read_parts(self.book.as_ref(), &claim.run).await?;
-        let bytes = self.folder.read(MANIFEST).await?;
-        let is_shown = match &bytes {
-            Some(bytes) => Manifest::read(bytes, self.folder.shown())?.run == claim.run.0,
-            None => false,
-        };
-        if is_shown {
-            self.folder.remove(REPLACED).await?;
-        } else {
-            self.show(claim, job, &parts).await?;
-        }
-        self.tidy(&claim.run).await
+        self.show_run(claim, job).await
     }
 }

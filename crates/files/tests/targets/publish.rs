@@ -61,9 +61,13 @@ async fn what_was_shown_stays_as_it_is() {
     // As if the process had died behind the first part.
     let staged = &folder.book("SELECT staged FROM kiln_parts ORDER BY first_item")[0];
     std::fs::rename(folder.path().join(staged), folder.path().join(FIRST)).unwrap();
+    // And had copied the second, as stores do.
+    let staged = &folder.book("SELECT staged FROM kiln_parts ORDER BY first_item")[1];
+    std::fs::copy(folder.path().join(staged), folder.path().join(SECOND)).unwrap();
     for _ in 0..2 {
         folder.sink().publish(&claim, "export").await.unwrap();
         assert_eq!(folder.shown(), ["_manifest.json", FIRST, SECOND]);
+        assert!(folder.aside().is_empty());
     }
     let again = folder.claim(&claim).await;
     folder.sink().publish(&again, "export").await.unwrap();

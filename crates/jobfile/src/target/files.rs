@@ -12,7 +12,8 @@ use kiln_core::{
 };
 use kiln_databases::{Database, Script, connect};
 use kiln_files::{
-    Book, Existing, FileFormat, FileSink, HIDDEN, Packing, TargetOptions, check_book, parts_script,
+    Book, Existing, FileFormat, FileSink, HIDDEN, Packing, TargetOptions, check_book, is_store,
+    parts_script,
 };
 use toml::Spanned;
 
@@ -28,8 +29,9 @@ const LEDGER: &str = "ledger.db";
 /// What the URL of a folder begins with.
 const SCHEME: &str = "file:";
 
+/// Whether a URL is that of a folder, here or in an object store.
 pub(super) fn is_url(url: &str) -> bool {
-    url.starts_with(SCHEME)
+    url.starts_with(SCHEME) || is_store(Path::new(url))
 }
 
 /// A folder, and the database beside it. Nothing is opened yet.
@@ -39,24 +41,58 @@ pub(super) async fn open(job: &JobFile) -> Result<Arc<dyn Database>, Problem> {
         let fault = Fault::config("`setup` means nothing where the target is files");
         return Err(job.problem(setup.span(), fault.with_hint("leave it out")));
     }
-    let path = job.target_url().strip_prefix(SCHEME).unwrap_or_default();
-    let folder = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+    let url = job.target_url();
+    let folder = url.strip_prefix(SCHEME).map(|path| path.strip_prefix("//").unwrap_or(path));
+    let folder = folder.map(PathBuf::from);
     let options = options(job, target)?;
     let existing = existing(job, target)?;
-    let script =
-        Script { name: "the ledger's table of parts".to_owned(), sql: parts_script().to_owned() };
-    let (ledger, place) = match &target.ledger {
-        Some(url) => (job.resolved_url(url)?, url.span()),
+    let ledger = ledger(job, target, folder.as_deref()).await?;
+    let beside = folder.as_ref().filter(|_| target.ledger.is_none()).map(|f| f.join(HIDDEN));
+    let book = Arc::new(LedgerBook { database: Arc::clone(&ledger), beside });
+    let sink = match &folder {
+        Some(folder) => FileSink::in_folder(folder, options, existing, book),
         None => {
+            refuse_replace(job, target, existing)?;
+            let sink = FileSink::in_store(url, options, book);
+            sink.map_err(|fault| job.problem(target.span(), fault))?
+        }
+    };
+    Ok(Arc::new(FileTarget { folder, sink: Arc::new(sink), ledger }))
+}
+
+/// The database that keeps the ledger: as the job says, or in the folder.
+async fn ledger(
+    job: &JobFile,
+    target: &TargetSpec,
+    folder: Option<&Path>,
+) -> Result<Arc<dyn Database>, Problem> {
+    let (url, place) = match (&target.ledger, folder) {
+        (Some(url), _) => (job.resolved_url(url)?, url.span()),
+        (None, Some(folder)) => {
             let path = folder.join(HIDDEN).join(LEDGER);
             (format!("sqlite:{}", path.display()), target.span())
         }
+        (None, None) => {
+            let fault = Fault::config("an object store can't keep the ledger")
+                .with_hint("say where it is kept: ledger = \"sqlite:ledger.db\"");
+            return Err(job.problem(target.span(), fault));
+        }
     };
-    let ledger = connect(&ledger, Some(script)).await.map_err(|f| job.problem(place, f))?;
-    let beside = target.ledger.is_none().then(|| folder.join(HIDDEN));
-    let book = Arc::new(LedgerBook { database: Arc::clone(&ledger), beside });
-    let sink = Arc::new(FileSink::in_folder(&folder, options, existing, book));
-    Ok(Arc::new(FileTarget { folder, sink, ledger }))
+    let name = "the ledger's table of parts".to_owned();
+    let script = Script { name, sql: parts_script().to_owned() };
+    connect(&url, Some(script)).await.map_err(|fault| job.problem(place, fault))
+}
+
+/// Nothing keeps two runners from replacing files in a store at once.
+fn refuse_replace(job: &JobFile, target: &TargetSpec, existing: Existing) -> Result<(), Problem> {
+    match (&target.existing, existing) {
+        (Some(word), Existing::Replace) => {
+            let fault = Fault::config("nothing is replaced in an object store")
+                .with_hint("name another folder, for example by a parameter");
+            Err(job.problem(word.span(), fault))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn options(job: &JobFile, target: &TargetSpec) -> Result<TargetOptions, Problem> {
@@ -208,7 +244,8 @@ impl Book for LedgerBook {
 /// Files, as what a job is built upon: they take units; the database beside them
 /// does the rest.
 struct FileTarget {
-    folder: PathBuf,
+    /// Where it is one of this machine.
+    folder: Option<PathBuf>,
     sink: Arc<FileSink>,
     ledger: Arc<dyn Database>,
 }
@@ -221,7 +258,9 @@ impl Database for FileTarget {
     }
 
     async fn set_up(&self) -> Outcome<()> {
-        FileSink::make(Path::new(&self.folder))?;
+        if let Some(folder) = &self.folder {
+            FileSink::make(folder)?;
+        }
         self.ledger.set_up().await
     }
 
