@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{Counts, Fault, Mark, Result, RunId, Unit, Write};
+use crate::{Claim, Counts, Fault, Mark, Result, RunId, Unit, Write};
 
 /// Who commits: a lane of a step of a run, at an epoch of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,6 +173,18 @@ pub trait Sink: Send + Sync {
     /// run in a transaction that is rolled back.
     async fn check_statement(&self, _: &str) -> Vec<Check> {
         vec![Check::fail("statement", Fault::config("this target runs no statements"))]
+    }
+
+    /// Shows others what the run of a job has committed, where they do not see
+    /// it from the start. Called when all steps are complete and the books
+    /// balance, before the run itself is complete; if it fails, or the process
+    /// dies, it is called again later, and leaves what was done as it is.
+    ///
+    /// # Errors
+    /// [`Kind::Fenced`](crate::Kind::Fenced) if the run is no longer held by
+    /// this claim, and whatever keeps the work from being seen.
+    async fn publish(&self, _claim: &Claim, _job: &str) -> Result<()> {
+        Ok(())
     }
 }
 

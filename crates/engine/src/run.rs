@@ -6,13 +6,15 @@ use std::time::Instant;
 use kiln_core::{Claim, Counts, Event, Fault, Kind, Ledger, Result, RunRecord, RunState, Status};
 
 use crate::end::End;
-use crate::heart::Heart;
+use crate::heart::{Heart, Lost};
 use crate::job::Job;
 use crate::plan::put_in_order;
 use crate::record;
 use crate::report::{FAILED_ITEMS, FailedItem, Report, StepReport, peak_memory};
+use crate::retry::Retry;
 use crate::start::{Start, start};
 use crate::steps;
+use crate::voice::Voice;
 
 /// Runs a job and tells what came of it.
 pub(crate) async fn run(mut job: Job) -> Report {
@@ -92,6 +94,9 @@ async fn hold_and_work(
     if worked.is_ok() {
         worked = audit(ledger.as_ref(), claim, &report.steps).await;
     }
+    if worked.is_ok() {
+        worked = publish(job, claim, &mut heart.lost()).await;
+    }
     drop(heart);
     let (state, message) = match &worked {
         Ok(()) => (RunState::Completed, None),
@@ -101,6 +106,21 @@ async fn hold_and_work(
     let finished = ledger.finish(claim, state, message.as_deref()).await;
     // If the work failed, that is what the person needs to hear.
     worked.and(finished)
+}
+
+/// Shows the work of a complete run, with patience.
+async fn publish(job: &mut Job, claim: &Claim, lost: &mut Lost) -> Result<()> {
+    let sink = Arc::clone(&job.sink);
+    let voice = Voice::new("publish", job.events.clone());
+    let mut retry = Retry::new(job.options.retry);
+    loop {
+        let published = tokio::select! {
+            published = sink.publish(claim, &job.name) => published,
+            () = lost.happens() => Err(claim.fenced()),
+        };
+        let Err(fault) = published else { return Ok(()) };
+        retry.pause(fault, &voice, &mut job.stop).await?;
+    }
 }
 
 /// Checks a finished run against its own book: every failed item is a dead

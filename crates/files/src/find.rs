@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use glob::{MatchOptions, Pattern, glob_with};
 use kiln_core::{Fault, Kind, Result};
 
+use crate::store::{self, is_remote, is_store};
+
 /// When a file that is being delivered is all there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Ready {
@@ -32,12 +34,16 @@ pub struct Found {
 }
 
 /// Whether a path names many files: it has a `*`, `?` or `[` in it and is no
-/// file itself.
+/// file itself. The files of a web server can't be listed.
 pub fn is_pattern(path: &Path) -> bool {
+    if is_remote(path) && !is_store(path) {
+        return false;
+    }
     path.to_string_lossy().contains(['*', '?', '[']) && !path.exists()
 }
 
-/// The files in `folder` that the pattern means: `*` and `?` stand for any
+/// The files in `folder`, or those of an object store's URL, that the pattern
+/// means: `*` and `?` stand for any
 /// characters, `[ab]` for one of them, `**` for any folders. They come in the
 /// order of their paths, byte by byte. Names that begin with a dot are left out
 /// unless the pattern has the dot; folders always are.
@@ -46,6 +52,9 @@ pub fn is_pattern(path: &Path) -> bool {
 /// * [`Kind::Config`]: it is no pattern.
 /// * [`Kind::NotPermitted`], [`Kind::Io`]: a folder can't be looked through.
 pub fn find(folder: &Path, pattern: &str, ready: &Ready) -> Result<Found> {
+    if is_remote(Path::new(pattern)) {
+        return store::find(pattern, ready);
+    }
     let whole = match folder.to_string_lossy() {
         folder if folder.is_empty() || Path::new(pattern).is_absolute() => pattern.to_owned(),
         folder => format!("{}/{pattern}", Pattern::escape(&folder)),
@@ -97,6 +106,9 @@ impl Ready {
     /// [`Kind::InputMissing`] if it is not there at all, [`Kind::NotPermitted`],
     /// [`Kind::Io`].
     pub fn holds(&self, path: &Path) -> Result<bool> {
+        if is_remote(path) {
+            return store::is_ready(path, self);
+        }
         let beside = |name: String| path.parent().unwrap_or(Path::new("")).join(name).exists();
         let name = || path.file_name().unwrap_or_default().to_string_lossy();
         Ok(match self {

@@ -27,9 +27,18 @@ pub(crate) fn fingerprint(
     let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     Ok(Fingerprint::default()
         .with("size", file.size)
-        .with("content", content_hash(file)?)
+        .with("content", content(file)?)
         .with("columns", names.join(", "))
         .with("layout", layout))
+}
+
+/// What tells the content: its hash, or, where it would have to be fetched for
+/// that, the tag that its store gives it.
+fn content(file: &InputFile) -> Result<String> {
+    match &file.remote {
+        Some(remote) => Ok(remote.tag()),
+        None => content_hash(file),
+    }
 }
 
 /// XXH3-128 of the file as it is stored, as hexadecimal digits. A change in

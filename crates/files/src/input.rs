@@ -7,6 +7,7 @@ mod encoding;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kiln_core::{Fault, Kind, Result};
 
@@ -14,12 +15,16 @@ pub use self::compression::Compression;
 use self::compression::Unpacked;
 use self::encoding::Decoded;
 pub use self::encoding::Encoding;
+use crate::store::{RemoteFile, is_remote};
 use crate::text_source::Place;
 
 /// A file that can be read from the start, as often as needed.
 #[derive(Debug)]
 pub(crate) struct InputFile {
+    /// Its path, or its URL.
     pub(crate) path: PathBuf,
+    /// Where it is none of this machine.
+    pub(crate) remote: Option<Arc<RemoteFile>>,
     /// Bytes in the file, as it was when it was opened.
     pub(crate) size: u64,
     compression: Compression,
@@ -69,6 +74,10 @@ impl InputFile {
     /// # Errors
     /// As [`open`](Self::open).
     pub(crate) fn open_stored(path: &Path) -> Result<Self> {
+        if is_remote(path) {
+            let remote = RemoteFile::open(path)?;
+            return Ok(Self::new(path, remote.size(), Some(Arc::new(remote))));
+        }
         let metadata = std::fs::metadata(path).map_err(|e| opening(path, e))?;
         let shown = path.display();
         if metadata.is_dir() {
@@ -82,13 +91,12 @@ impl InputFile {
             return Err(Fault::new(Kind::InputInvalid, format!("{shown} is not a regular file"))
                 .with_hint("a job that resumes reads its input again; save it as a file first"));
         }
-        Ok(Self {
-            path: path.to_owned(),
-            size: metadata.len(),
-            compression: Compression::None,
-            encoding: Encoding::UTF_8,
-            mark: 0,
-        })
+        Ok(Self::new(path, metadata.len(), None))
+    }
+
+    fn new(path: &Path, size: u64, remote: Option<Arc<RemoteFile>>) -> Self {
+        let (compression, encoding) = (Compression::None, Encoding::UTF_8);
+        Self { path: path.to_owned(), remote, size, compression, encoding, mark: 0 }
     }
 
     /// Its name without folders.
@@ -119,11 +127,15 @@ impl InputFile {
     /// The bytes of the file as they are, from `offset`, up to the size it had
     /// when it was opened.
     pub(crate) fn stored_from(&self, offset: u64) -> Result<Stored> {
+        if let Some(remote) = &self.remote {
+            let from = From::Remote(Arc::clone(remote));
+            return Ok(Stored { from, at: offset, size: self.size });
+        }
         let mut file = File::open(&self.path).map_err(|e| opening(&self.path, e))?;
         if offset > 0 {
             file.seek(SeekFrom::Start(offset)).map_err(|e| Fault::io(self.path.display(), e))?;
         }
-        Ok(Stored { file, at: offset, size: self.size })
+        Ok(Stored { from: From::Disk(file), at: offset, size: self.size })
     }
 
     /// The bytes of its content, from `offset`. In a plain file the offset is
@@ -155,6 +167,9 @@ impl InputFile {
 
     /// An error while reading: of the operating system, or of what is read.
     pub(crate) fn reading(&self, error: io::Error) -> Fault {
+        if let Some(fault) = self.remote.as_ref().and_then(|remote| remote.take_fault()) {
+            return fault;
+        }
         let shown = self.path.display();
         if error.raw_os_error().is_some() {
             return Fault::io(shown, error);
@@ -189,16 +204,25 @@ fn opening(path: &Path, error: io::Error) -> Fault {
 /// The bytes of a file, no more than it had when it was opened.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    file: File,
+    from: From,
     at: u64,
     size: u64,
+}
+
+#[derive(Debug)]
+enum From {
+    Disk(File),
+    Remote(Arc<RemoteFile>),
 }
 
 impl Read for Stored {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());
-        let n = self.file.read(&mut buffer[..wanted])?;
+        let n = match &mut self.from {
+            From::Disk(file) => file.read(&mut buffer[..wanted])?,
+            From::Remote(remote) => remote.read(self.at, &mut buffer[..wanted])?,
+        };
         if n == 0 && wanted > 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter"));
         }

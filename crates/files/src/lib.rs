@@ -1,4 +1,4 @@
-//! Files as sources.
+//! Files as sources and as targets.
 //!
 //! [`CsvSource`], [`JsonSource`] and [`FixedSource`] read text, packed or plain,
 //! in any encoding, into typed Arrow batches:
@@ -14,6 +14,11 @@
 //!
 //! [`Files`] makes one source of several files, [`find`] finds them, [`Staged`]
 //! keeps standard input.
+//!
+//! [`FileSink`] writes parts of CSV, JSON Lines or Parquet into a folder.
+//!
+//! Where a path is asked for, the URL of a file in an object store or on a web
+//! server will do, in a build with the feature `cloud`.
 //!
 //! Files are read on the thread that asks for a chunk: `next` never waits for
 //! anything else, and a chunk is small.
@@ -34,6 +39,8 @@ mod origin;
 mod parquet;
 mod several;
 mod staged;
+mod store;
+mod target;
 mod text;
 mod text_source;
 mod time;
@@ -54,3 +61,8 @@ pub use json::{
 pub use parquet::{ParquetOptions, ParquetSource};
 pub use several::{Files, OpenFile};
 pub use staged::Staged;
+pub use store::{is_remote, is_store};
+pub use target::{
+    Book, Existing, FileFormat, FileSink, HIDDEN, MANIFEST, Packing, TargetOptions, check_book,
+    parts_of, parts_script,
+};

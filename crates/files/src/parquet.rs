@@ -1,9 +1,9 @@
 //! Parquet as a source.
 
+mod bytes;
 mod origins;
 mod plain;
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +21,7 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 
+use self::bytes::open;
 use self::origins::RowOrigins;
 use crate::fingerprint::fingerprint;
 use crate::input::InputFile;
@@ -240,11 +241,10 @@ fn count(rows: i64) -> u64 {
     u64::try_from(rows).unwrap_or_default()
 }
 
-fn open(file: &InputFile) -> Result<File> {
-    File::open(&file.path).map_err(|e| Fault::io(file.path.display(), e))
-}
-
 fn damaged(file: &InputFile, error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    if let Some(fault) = file.remote.as_ref().and_then(|remote| remote.take_fault()) {
+        return fault;
+    }
     let message = format!("{} is no Parquet file, or damaged: {error}", file.path.display());
     Fault::new(Kind::InputInvalid, message)
         .with_hint("copy it again; a file that is still being written has no end yet")

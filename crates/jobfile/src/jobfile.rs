@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use kiln_core::{Fault, Fingerprint};
-use kiln_files::{Found, Ready, Staged};
+use kiln_files::{Found, Ready, Staged, is_remote};
 use toml::Spanned;
 
 use crate::definition::hash;
@@ -43,9 +43,7 @@ impl JobFile {
         let text = read(path)?;
         let loaded = load(&text, parameters, &Fans::new())?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let url = &loaded.spec.target.url;
-        let url = target::resolved_url(url, &folder, &loaded.outside)
-            .map_err(|fault| text.problem(url.span(), fault))?;
+        let url = target::url(&loaded, &folder, &text)?;
         let given = parameters.to_vec();
         let stdin = OnceLock::new();
         Ok(Self { folder, text, loaded, given, is_anew: false, url, stdin })
@@ -81,7 +79,8 @@ impl JobFile {
         self.spec().name.get_ref()
     }
 
-    /// The URL of the database that it writes to, passwords included.
+    /// The URL of the database or the folder that it writes to, passwords
+    /// included.
     pub fn target_url(&self) -> &str {
         &self.url
     }
@@ -95,6 +94,8 @@ impl JobFile {
     /// with the job's name they tell one run from another.
     pub fn parameters(&self) -> String {
         let mut secrets = secrets_of(&self.url);
+        let ledger = self.spec().target.ledger.iter();
+        secrets.extend(ledger.flat_map(|url| secrets_of(url.get_ref())));
         let sources = self.spec().steps.iter();
         let sources = sources.filter_map(|step| step.source.as_ref()?.url.as_ref());
         secrets.extend(sources.flat_map(|url| secrets_of(url.get_ref())));
@@ -125,6 +126,9 @@ impl JobFile {
 
     /// Where a path of the job file leads.
     pub(crate) fn path_of(&self, word: &Word) -> Result<PathBuf, Problem> {
+        if is_remote(Path::new(word.get_ref())) {
+            return Ok(PathBuf::from(word.get_ref()));
+        }
         let outside = self.loaded.outside.contains(&word.span());
         resolve(&self.folder, word.get_ref(), outside).map_err(|f| self.problem(word.span(), f))
     }
@@ -134,8 +138,9 @@ impl JobFile {
         self.path_of(pattern)?;
         let wrong = |fault| self.problem(pattern.span(), fault);
         let written = pattern.get_ref();
-        let anywhere =
-            self.loaded.outside.contains(&pattern.span()) || Path::new(written).is_absolute();
+        let anywhere = self.loaded.outside.contains(&pattern.span())
+            || Path::new(written).is_absolute()
+            || is_remote(Path::new(written));
         if anywhere {
             return kiln_files::find(Path::new(""), written, ready).map_err(wrong);
         }

@@ -11,9 +11,14 @@ use crate::load::not_there_yet;
 use crate::problem::Problem;
 use crate::shapes::Amount;
 use crate::spec::{ChunkSpec, LimitsSpec, StepSpec};
+use crate::target;
 
 /// The smallest sample for a percentage, if nothing else is said.
 const SAMPLE: u64 = 1_000;
+
+/// A chunk becomes a file of each table, where the target is files: small ones
+/// are a burden to whoever reads them.
+const OF_FILES: ChunkLimits = ChunkLimits { items: 100_000, bytes: 64 << 20, age: Duration::ZERO };
 
 /// How a step runs, as the job file says.
 pub(crate) fn options(job: &JobFile, step: &StepSpec) -> Result<Options, Problem> {
@@ -30,7 +35,10 @@ pub(crate) fn options(job: &JobFile, step: &StepSpec) -> Result<Options, Problem
 }
 
 fn chunk(job: &JobFile, spec: &ChunkSpec) -> Result<ChunkLimits, Problem> {
-    let mut limits = ChunkLimits::default();
+    let mut limits = match target::is_files(job) {
+        true => OF_FILES,
+        false => ChunkLimits::default(),
+    };
     if let Some(items) = &spec.items {
         limits.items = match items.get_ref() {
             Amount::Text(auto) if auto == "auto" => {

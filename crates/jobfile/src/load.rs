@@ -129,6 +129,7 @@ fn literal_passwords(table: &DeTable<'_>, text: &Text) -> Vec<Problem> {
     let steps = steps.into_iter().flatten().filter_map(|step| step.get_ref().as_table());
     let values = url(table, "target")
         .into_iter()
+        .chain(table.get("target").and_then(|target| target.get_ref().get("ledger")))
         .chain(url(table, "source"))
         .chain(steps.filter_map(|step| url(step, "source")))
         .chain(params.into_iter().flat_map(|p| p.values()))

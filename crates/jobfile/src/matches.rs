@@ -294,7 +294,7 @@ fn place(job: &JobFile, table: &Word, fault: &Fault) -> Range<usize> {
     let target = &job.spec().target;
     let script = target::script(job).ok().flatten();
     match &target.setup {
-        _ if fault.kind() != Kind::Config => target.url.span(),
+        _ if fault.kind() != Kind::Config => target.span(),
         Some(setup) if script.is_some_and(|s| fault.message().contains(&s.name)) => setup.span(),
         _ => table.span(),
     }

@@ -4,6 +4,7 @@
 //! its name instead of being taken for a slip.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -242,8 +243,24 @@ pub(crate) struct RememberSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TargetSpec {
-    pub(crate) url: Word,
+    pub(crate) url: Option<Word>,
+    pub(crate) file: Option<Word>,
     pub(crate) setup: Option<Spanned<TextOr<BTreeMap<String, Word>>>>,
+    pub(crate) format: Option<Word>,
+    pub(crate) compression: Option<Word>,
+    pub(crate) delimiter: Option<Word>,
+    pub(crate) header: Option<Spanned<bool>>,
+    pub(crate) null: Option<Word>,
+    pub(crate) required: Option<Spanned<Vec<Word>>>,
+    pub(crate) existing: Option<Word>,
+    pub(crate) ledger: Option<Word>,
+}
+
+impl TargetSpec {
+    /// Where it says what it is.
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.url.as_ref().or(self.file.as_ref()).map(Spanned::span).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

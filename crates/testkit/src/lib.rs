@@ -17,6 +17,7 @@
 //! * [`OwnPostgres`] and [`OwnMysql`] are servers that a test sets up, kills and
 //!   starts again as it needs it, [`Pooler`] is a pgbouncer in front of one.
 //! * [`proxy`] is a way to a server that breaks at a message of the test's choice.
+//! * `s3` (with the feature of that name) is a store of objects, and a web server.
 //! * [`shared_data`] finds the real inputs beside the checkout.
 
 // It is called by tests alone: a panic is how it tells.
@@ -30,6 +31,8 @@ mod own_mysql;
 mod own_postgres;
 mod pooler;
 pub mod proxy;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod stock;
 pub mod suites;
 mod target;

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kiln_core::{Fault, Source};
-use kiln_files::{Files, Found, OpenFile, Ready, Staged, is_pattern};
+use kiln_files::{Files, Found, OpenFile, Ready, Staged, is_pattern, is_remote};
 
 use crate::jobfile::JobFile;
-use crate::load::not_there_yet;
 use crate::problem::Problem;
 use crate::shapes::{TextOr, Word};
 use crate::spec::SourceSpec;
@@ -88,13 +87,15 @@ fn standard_input(
     job.stdin().map(Input::Standard).map_err(|fault| job.problem(standard.span(), fault))
 }
 
-/// Says that files elsewhere can't be read.
+/// Refuses what looks like a URL and is none of a file.
 pub(super) fn refuse_remote(job: &JobFile, file: &Word) -> Result<(), Problem> {
-    if !file.get_ref().contains("://") {
+    let written = file.get_ref();
+    if !written.contains("://") || is_remote(Path::new(written)) {
         return Ok(());
     }
-    let (what, hint) = ("reading from the network", "name one file on this machine");
-    Err(not_there_yet(job.text(), file.span(), what, hint))
+    let fault = Fault::config(format!("{written:?} is neither a path nor a URL of a file"))
+        .with_hint("URLs of files begin with s3://, gs://, az://, https:// or http://");
+    Err(job.problem(file.span(), fault))
 }
 
 fn is_pattern_of(job: &JobFile, file: &Word) -> bool {
@@ -108,7 +109,8 @@ fn found(job: &JobFile, file: &Word, ready: &Ready) -> Result<Found, Problem> {
     let path = job.path_of(file)?;
     let mut found = Found::default();
     // One that is not there is told by whoever opens it.
-    let is_ready = !path.exists() || ready.holds(&path).map_err(|f| job.problem(file.span(), f))?;
+    let is_there = path.exists() || is_remote(&path);
+    let is_ready = !is_there || ready.holds(&path).map_err(|f| job.problem(file.span(), f))?;
     if is_ready {
         found.files.push(path)
     } else {

@@ -32,7 +32,7 @@ fn owner(pid: u32) -> Owner {
 }
 
 /// A new run of a job, held.
-pub(super) async fn begin(ledger: &dyn Ledger, job: &str, parameters: &str) -> Claim {
+pub async fn begin(ledger: &dyn Ledger, job: &str, parameters: &str) -> Claim {
     let run = new_run(job, parameters);
     let newest = ledger.newest(job, parameters).await.expect("a ledger").map(|r| r.start.id);
     let created = ledger.create(&run, newest.as_ref(), &owner(1), LEASE).await;
