@@ -63,7 +63,7 @@ impl Move {
         let job = folder.path().join("chinook.toml");
         let text = std::fs::read_to_string(&job).unwrap();
         assert!(!text.contains("[chunk]"), "the example leaves the chunk to kiln");
-        std::fs::write(&job, format!("{text}\n[chunk]\nitems = 500\n")).unwrap();
+        std::fs::write(&job, format!("{text}\n[chunk]\nitems = 200\n")).unwrap();
         Some(Self { folder, from, to })
     }
 
@@ -74,7 +74,7 @@ impl Move {
             .arg(self.folder.path().join("chinook.toml"))
             .args(["--param", &format!("from=sqlite:{}", self.from.display())])
             .args(["--param", &format!("to={}", self.to.url)])
-            .args(["--report", "-", "--quiet"]);
+            .args(["--report", "-", "--quiet", "--log-format", "json"]);
         crash.map(|at| command.env("KILN_CRASH_AT", at));
         command.output().unwrap()
     }
@@ -132,10 +132,30 @@ fn rows(connection: &Connection, sql: &str) -> Vec<Row> {
     statement.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
+/// What the log tells of steps: how many are at work behind each line.
+fn at_work(log: &[u8]) -> Vec<usize> {
+    let mut now: usize = 0;
+    let lines = String::from_utf8_lossy(log);
+    let tell = lines.lines().filter_map(|line| {
+        match serde_json::from_str::<Value>(line).unwrap()["message"].as_str().unwrap() {
+            "step started" => now += 1,
+            "step ended" => now -= 1,
+            _ => return None,
+        }
+        Some(now)
+    });
+    tell.collect()
+}
+
 /// Moved in one go.
 async fn moves(to: TestDatabase) -> Option<Move> {
     let example = Move::new(to)?;
-    let report = example.finish();
+    let output = example.run(None);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let at_work = at_work(&output.stderr);
+    assert!((2..=4).contains(at_work.iter().max().unwrap()), "{at_work:?}");
+    assert_eq!(at_work.len(), 24);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["status"], "success");
     assert_eq!([&report["items_read"], &report["items_processed"]], [ITEMS, ITEMS]);
     let steps = report["steps"].as_array().unwrap();
@@ -150,7 +170,8 @@ async fn moves(to: TestDatabase) -> Option<Move> {
 /// point of a chunk.
 async fn moves_though_killed(to: TestDatabase) {
     let Some(example) = Move::new(to) else { return };
-    let points = ["begin:3", "write:3", "mark:3", "commit:3", "committed:3"];
+    // Four units may be on their way at once: the fifth visit comes behind a commit.
+    let points = ["begin:5", "write:5", "mark:5", "commit:5", "committed:5"];
     let mut deaths = 0;
     for point in points.into_iter().cycle() {
         let output = example.run(Some(point));
@@ -159,9 +180,9 @@ async fn moves_though_killed(to: TestDatabase) {
             break;
         }
         deaths += 1;
-        assert!(deaths < 50, "it does not get further");
+        assert!(deaths < 80, "it does not get further");
     }
-    assert!(deaths >= 12, "it died {deaths} times only");
+    assert!(deaths >= 8, "it died {deaths} times only");
     let report = example.finish();
     assert_eq!(report["already_complete"], true);
     assert_eq!([&report["items_read"], &report["items_processed"]], [ITEMS, ITEMS]);

@@ -325,6 +325,10 @@ async fn steps() {
     let no_write = "[[step.write]]\ntable = \"sales\"\ncolumns = [\"n\", \"name\"]\n";
     insta::assert_snapshot!("step_writes_nothing", said(no_write, "").await);
     insta::assert_snapshot!("step_limit", said(needs, "chunk = { items = -1 }").await);
+    insta::assert_snapshot!("steps_none", said("[chunk]", "[limits]\nsteps = 0\n[chunk]").await);
+    insta::assert_snapshot!("steps_in_a_step", said(needs, "limits = { steps = 2 }").await);
+    let nothing = "[step.source]\nfile = \"in.csv\"\n[step.map]";
+    insta::assert_snapshot!("step_does_nothing", said(nothing, "[step.map]").await);
 }
 
 #[tokio::test]
