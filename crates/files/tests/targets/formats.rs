@@ -80,6 +80,7 @@ fn unit(batch: &RecordBatch) -> Unit {
         items: ordinals.clone(),
         filtered: Vec::new(),
         dead_letters: Vec::new(),
+        warnings: Vec::new(),
         writes: vec![Rows { batch: batch.clone(), ordinals }],
         origins: Arc::new(NoOrigins),
     }
