@@ -236,7 +236,7 @@ fn killed_while_it_replaces_a_result_it_ends_with_its_own() {
         let again = command(&place).arg("--again").env("KILN_CRASH_AT", at).spawn().unwrap();
         assert!(wait(again).is_killed(), "{at}");
         if at == "commit:9" {
-            assert_parts(&place, "before it replaces anything");
+            assert_all_there(&place, "before it replaces anything");
         }
         let report = run(&place).expect(0);
         assert_ne!(report["run"], first["run"]);

@@ -35,10 +35,7 @@ pub(crate) fn options(job: &JobFile, step: &StepSpec) -> Result<Options, Problem
 }
 
 fn chunk(job: &JobFile, spec: &ChunkSpec) -> Result<ChunkLimits, Problem> {
-    let mut limits = match target::is_files(job) {
-        true => OF_FILES,
-        false => ChunkLimits::default(),
-    };
+    let mut limits = if target::is_files(job) { OF_FILES } else { ChunkLimits::default() };
     if let Some(items) = &spec.items {
         limits.items = match items.get_ref() {
             Amount::Text(auto) if auto == "auto" => {

@@ -3,16 +3,26 @@
 use kiln_core::{Fault, Kind};
 use object_store::Error;
 
+const DENIED: &str = "may not be read or written with these credentials";
+
+const ENVIRONMENT: &str = "they are taken from the environment: AWS_…, GOOGLE_…, AZURE_…";
+
 /// The fault of an error on a file or folder of a store. What may be a secret
 /// (the query of a URL, where signatures stand) is left out.
 pub(crate) fn fault(shown: &str, error: Error) -> Fault {
+    let says = |status: &str| error.to_string().contains(status);
     let (kind, what, hint) = match &error {
         Error::NotFound { .. } => (Kind::InputMissing, "is not there".to_owned(), "check the URL"),
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => (
-            Kind::NotPermitted,
-            "may not be read or written with these credentials".to_owned(),
-            "they are taken from the environment: AWS_…, GOOGLE_…, AZURE_…",
-        ),
+        // Lists have no errors of their own.
+        Error::Generic { .. } if says("404 Not Found") => {
+            (Kind::InputMissing, "is not there".to_owned(), "check the URL")
+        }
+        Error::Generic { .. } if says("403 Forbidden") || says("401 Unauthorized") => {
+            (Kind::NotPermitted, DENIED.to_owned(), ENVIRONMENT)
+        }
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            (Kind::NotPermitted, DENIED.to_owned(), ENVIRONMENT)
+        }
         Error::Precondition { .. } => (
             Kind::InputInvalid,
             "changed while it was read".to_owned(),
@@ -73,6 +83,8 @@ mod tests {
         assert!(
             !fault("s3://b/a", generic("Client error with status 400 Bad Request")).is_transient()
         );
+        let denied = generic("non-2xx status code: 403 Forbidden: SignatureDoesNotMatch");
+        assert_eq!(fault("s3://b/a", denied).kind(), Kind::NotPermitted);
         let missing = Error::NotFound { path: "a".to_owned(), source: "404".into() };
         assert_eq!(fault("s3://b/a", missing).kind(), Kind::InputMissing);
     }

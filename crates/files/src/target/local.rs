@@ -56,6 +56,18 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Fault {
     }
 }
 
+/// The fault of a file that could not be written. Its folder was there: whoever
+/// has removed it has taken the run over, which the book tells at the next try.
+fn writing(path: &Path) -> impl FnOnce(io::Error) -> Fault {
+    move |error| match error.kind() {
+        ErrorKind::NotFound => {
+            let what = format!("the folder of {} was removed while it was written", path.display());
+            Fault::new(Kind::Busy, what).caused_by(error)
+        }
+        _ => at(path)(error),
+    }
+}
+
 /// Has the disk keep the names in a folder.
 fn sync_folder(path: &Path) -> Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
@@ -93,14 +105,14 @@ impl Folder for LocalFolder {
         let path = self.at(name);
         let folder = path.parent().unwrap_or(&self.path);
         make(folder)?;
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).open(&path).map_err(at(&path))?;
+        let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+        let mut file = opened.map_err(writing(&path))?;
         if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_all()) {
             // What is there is no whole file, and the next start removes it too.
             let _ = fs::remove_file(&path);
-            return Err(at(&path)(error));
+            return Err(writing(&path)(error));
         }
-        sync_folder(folder)
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(writing(&path))
     }
 
     async fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<()> {

@@ -72,12 +72,12 @@ pub(super) fn columns() -> impl Iterator<Item = &'static str> {
 pub(super) fn write() -> Write {
     let column = |name: &str| WriteColumn { column: name.to_owned(), from: name.to_owned() };
     Write {
-        stream: None,
         table: TableName { schema: None, name: TABLE.to_owned() },
         mode: Mode::Insert,
         columns: columns().map(column).collect(),
         key: Vec::new(),
         on_duplicate: Duplicates::default(),
+        stream: None,
     }
 }
 
