@@ -48,8 +48,9 @@ pub(crate) fn of<'a>(job: &JobFile, step: &'a StepSpec) -> Result<StepKind<'a>, 
 }
 
 fn refuse_keys_of_items(job: &JobFile, step: &StepSpec, does: &str) -> Result<(), Problem> {
-    let keys: [(&str, Option<Range<usize>>); 4] = [
+    let keys: [(&str, Option<Range<usize>>); 5] = [
         ("map", step.map.as_ref().map(|m| m.sql.span())),
+        ("explode", step.explode.first().map(|e| e.column.span())),
         ("require", step.require.first().map(|r| r.rule.span())),
         ("match", step.matches.first().map(|m| m.column.span())),
         ("write", step.write.first().map(Spanned::span)),
