@@ -102,7 +102,7 @@ async fn what_a_broken_off_rehearsal_left_is_dropped_by_the_next() {
         let found = server.query(&format!("SHOW DATABASES LIKE '%\\_{own}'")).await;
         found.into_iter().map(|mut row| row.remove(0).unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!(check(database).await, [used.clone()]);
+    assert_eq!(check(database).await, std::slice::from_ref(&used));
     other.disconnect().await.unwrap();
     let gone: [&str; 0] = [];
     assert_eq!(check(again).await, gone);
