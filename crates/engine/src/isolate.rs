@@ -18,6 +18,10 @@ const NAMED_FIRST: u32 = 3;
 const DENSE: f64 = 0.125;
 const CHANCE: f64 = 4.0;
 
+/// A larger part is cut all the same: bad items come in clusters, and behind the
+/// end of one single items would be tried in vain.
+const ONE_BY_ONE: usize = 64;
+
 /// What isolation has found out about the unit it began with.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Findings {
@@ -61,7 +65,9 @@ pub(crate) fn take_apart(unit: &Unit, refusal: Refusal, findings: &Findings) -> 
             let (good, rest) = unit.split(bad - 1);
             Ok(vec![good, rest.reject(&[failure(bad, refusal.fault)])?])
         }
-        (items, None) if findings.dense() => Ok(one_by_one(unit, items)),
+        (items, None) if findings.dense() && items.len() <= ONE_BY_ONE => {
+            Ok(one_by_one(unit, items))
+        }
         (items, None) => {
             let (a, b) = unit.split(items[items.len() / 2 - 1]);
             Ok(vec![a, b])

@@ -69,6 +69,13 @@ fn b23_ten_of_a_thousand() {
     assert!(target.tried() <= 136 + 32, "{} tries", target.tried());
 }
 
+#[test]
+fn b23_good_ones_behind_a_cluster_do_not_go_item_by_item() {
+    let bad: BTreeSet<u64> = (0..32).map(|i| 121 + 3 * i).collect();
+    let (target, _) = isolate(422, &bad);
+    assert!(target.tried() as f64 <= bound(422, 32), "{} tries", target.tried());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
