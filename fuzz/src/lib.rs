@@ -55,13 +55,14 @@ impl Bench {
         assert!(ordinals.eq(1..=whole.len() as u64), "ordinals are not 1, 2, 3, …");
 
         let (cut, places, cut_error) = self.rest(&mut fresh(&open), items);
-        assert_eq!((&cut, &cut_error), (&whole, &error), "in chunks of {items}");
+        assert_eq!(cut_error, error, "in chunks of {items}");
+        agree(&whole, &cut, error.is_none());
         for place in places {
             let mut source = fresh(&open);
             self.wait(source.seek(&place)).expect("its own position");
             let (rest, _, rest_error) = self.rest(&mut source, items + 1);
-            let known = &whole[place.ordinal as usize..];
-            assert_eq!((rest.as_slice(), &rest_error), (known, &error), "from {place:?}");
+            assert_eq!(rest_error, error, "from {place:?}");
+            agree(&cut[place.ordinal as usize..], &rest, error.is_none());
         }
     }
 
@@ -85,6 +86,15 @@ impl Bench {
             }
         }
     }
+}
+
+/// The same records; where a file can't be read on, the chunk that would have held
+/// that place is not given, so one may end before the other.
+#[track_caller]
+fn agree(one: &[Record], other: &[Record], to_the_end: bool) {
+    let both = one.len().min(other.len());
+    assert_eq!(one[..both], other[..both]);
+    assert!(!to_the_end || one.len() == other.len(), "{} and {}", one.len(), other.len());
 }
 
 fn fresh<S: Source>(open: impl Fn() -> Result<S>) -> S {
