@@ -20,7 +20,7 @@ const CHANCE: f64 = 4.0;
 
 /// A larger part is cut all the same: bad items come in clusters, and behind the
 /// end of one single items would be tried in vain.
-const ONE_BY_ONE: usize = 64;
+const ONE_BY_ONE: usize = 128;
 
 /// What isolation has found out about the unit it began with.
 #[derive(Debug, Clone, Copy, Default)]
