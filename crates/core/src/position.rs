@@ -27,6 +27,12 @@ pub struct Position {
     pub place: String,
 }
 
+impl Position {
+    /// The most items, lines or bytes that can lie before a place: ledgers keep
+    /// signed numbers, and what is beyond was never written by one.
+    pub const MOST: u64 = i64::MAX as u64;
+}
+
 /// The items with ordinals in (from, to]. The first item's ordinal is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {

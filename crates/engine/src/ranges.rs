@@ -96,6 +96,9 @@ impl Place {
         if position.place.is_empty() {
             return (position.ordinal == 0).then(Self::default);
         }
+        if position.ordinal > Position::MOST {
+            return None;
+        }
         let keys: Value = serde_json::from_str(&position.place).ok()?;
         let place = keys.get(1)?.as_str()?.to_owned();
         Some(Self {

@@ -149,7 +149,9 @@ impl Files {
                 ))
             };
             let place = Place::parse(&position.place).ok_or_else(foreign)?;
-            let inside = position.ordinal.checked_sub(place.first).filter(|n| *n > 0);
+            let is_possible = position.ordinal <= Position::MOST;
+            let inside = position.ordinal.checked_sub(place.first);
+            let inside = inside.filter(|n| is_possible && *n > 0);
             let (Some(ordinal), true) = (inside, place.index < self.files.len()) else {
                 return Err(foreign());
             };

@@ -57,7 +57,8 @@ impl Place {
     fn parse(text: &str) -> Option<Self> {
         let (byte, line) = text.strip_prefix("byte=")?.split_once(";line=")?;
         let place = Self { byte: byte.parse().ok()?, line: line.parse().ok()? };
-        (place.written() == text).then_some(place)
+        let is_possible = place.byte.max(place.line) <= Position::MOST;
+        (is_possible && place.written() == text).then_some(place)
     }
 }
 
@@ -124,7 +125,7 @@ impl<R: Reader> TextSource<R> {
             Some(place)
                 if place.byte >= self.start.byte
                     && place.line >= self.start.line
-                    && position.ordinal > 0 =>
+                    && (1..=Position::MOST).contains(&position.ordinal) =>
             {
                 place
             }

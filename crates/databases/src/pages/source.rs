@@ -151,7 +151,8 @@ impl<P: Pages> Source for TableSource<P> {
 
     async fn seek(&mut self, position: &Position) -> Result<()> {
         let is_start = position.ordinal == 0;
-        if self.key(&position.place)?.is_none() != is_start {
+        let is_possible = position.ordinal <= Position::MOST;
+        if !is_possible || self.key(&position.place)?.is_none() != is_start {
             return Err(no_place(&position.place, &self.name));
         }
         self.at = position.clone();

@@ -115,6 +115,14 @@ pub async fn a_foreign_position_is_refused(make: &Make) {
         let fault = make().seek(&position).await.expect_err(place);
         assert_eq!(fault.kind(), Kind::Config, "{place}: {fault}");
     }
+    // A place of its own, behind more items than can be.
+    let mut source = make();
+    let chunk = source.next(&limits(5)).await.unwrap().expect("a chunk");
+    for ordinal in [Position::MOST + 1, u64::MAX - 1, u64::MAX] {
+        let position = Position { ordinal, ..chunk.end.clone() };
+        let fault = make().seek(&position).await.expect_err("an impossible ordinal");
+        assert_eq!(fault.kind(), Kind::Config, "{ordinal}: {fault}");
+    }
 }
 
 /// Equal input, equal fingerprint: in another source and after reading.
