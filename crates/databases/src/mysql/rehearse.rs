@@ -82,7 +82,7 @@ impl Rehearsal {
 /// Drops what rehearsals that were broken off left on the server: whoever is at
 /// one holds the lock of its database's name, which ends with the session.
 async fn drop_left_behind(session: &mut Session, databases: &[String]) -> Result<()> {
-    for name in databases.iter().filter(|name| name.starts_with(Scratch::PREFIX)) {
+    for name in databases.iter().filter(|name| Scratch::is_name(name)) {
         let free = format!("SELECT IS_FREE_LOCK({})", quoted_text(name));
         let rows = session.ask(&free).await.map_err(|e| fault(&e))?;
         let free = rows.first().map(|row| value::<Option<i64>>(row, 0)).transpose();
@@ -112,9 +112,20 @@ impl Scratch {
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let moment = moment.map_or(0, |m| m.as_millis());
-        let name = format!("{}{}_{moment:x}_{made}", Self::PREFIX, std::process::id());
+        let name = format!("{}{}_{moment:011x}_{made}", Self::PREFIX, std::process::id());
         let home = session.facts().database.clone().unwrap_or_default();
         Self { sql: format!("`{name}`"), name, home }
+    }
+
+    /// Whether a database has a name that [`new`](Self::new) makes: process, moment,
+    /// number. No other is ever dropped.
+    fn is_name(name: &str) -> bool {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let parts: Option<Vec<&str>> =
+            name.strip_prefix(Self::PREFIX).map(|rest| rest.split('_').collect());
+        let Some(&[process, moment, made]) = parts.as_deref() else { return false };
+        let is_moment = moment.len() == 11 && moment.bytes().all(|b| b.is_ascii_hexdigit());
+        digits(process) && is_moment && digits(made)
     }
 
     /// Says that the database is in use, for as long as the session lasts.
@@ -199,6 +210,22 @@ fn reaches_out(script: &Script, databases: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_databases_of_rehearsals_are_taken_for_such() {
+        assert!(Scratch::is_name("kiln_rehearsal_4711_0193abcdef0_0"));
+        for name in [
+            "kiln_rehearsal",
+            "kiln_rehearsal_",
+            "kiln_rehearsal_archive",
+            "kiln_rehearsal_2025_0193abcdef0_",
+            "kiln_rehearsal_2025_q1_2",
+            "kiln_rehearsal_1_0193abcdef0_2_old",
+            "my_kiln_rehearsal_1_0193abcdef0_2",
+        ] {
+            assert!(!Scratch::is_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn only_what_stays_inside_is_tried() {

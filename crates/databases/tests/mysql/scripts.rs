@@ -86,8 +86,11 @@ async fn a_rehearsal_sees_the_tables_that_are_there() {
 #[tokio::test]
 async fn what_a_broken_off_rehearsal_left_is_dropped_by_the_next() {
     let (server, database) = shop_with_script(SCRIPT).await;
-    let own = server.value("SELECT md5(database())").await;
-    let (left, used) = (format!("kiln_rehearsal_left_{own}"), format!("kiln_rehearsal_used_{own}"));
+    // A moment that no rehearsal has, and other tests neither.
+    let own = server.value("SELECT concat('f', substr(md5(database()), 1, 10))").await;
+    let name = |number: u8| format!("kiln_rehearsal_1_{own}_{number}");
+    let (left, used, foreign) = (name(1), name(2), format!("kiln_rehearsal_of_{own}_3"));
+    server.execute(&format!("CREATE DATABASE {foreign}")).await;
     server.execute(&format!("CREATE DATABASE {left}; CREATE DATABASE {used}")).await;
     let other = mysql_async::Opts::from_url(&server.url).unwrap();
     let mut other = mysql_async::Conn::new(other).await.unwrap();
@@ -99,13 +102,13 @@ async fn what_a_broken_off_rehearsal_left_is_dropped_by_the_next() {
     let check = async |database: Arc<dyn Database>| {
         let checks = database.sink().check(&writes, &rows.schema()).await;
         assert_eq!(failing(&checks).len(), 0, "{checks:?}");
-        let found = server.query(&format!("SHOW DATABASES LIKE '%\\_{own}'")).await;
+        let found = server.query(&format!("SHOW DATABASES LIKE '%\\_{own}\\_%'")).await;
         found.into_iter().map(|mut row| row.remove(0).unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!(check(database).await, std::slice::from_ref(&used));
+    assert_eq!(check(database).await, [used, foreign.clone()]);
     other.disconnect().await.unwrap();
-    let gone: [&str; 0] = [];
-    assert_eq!(check(again).await, gone);
+    assert_eq!(check(again).await, std::slice::from_ref(&foreign), "nobody else's");
+    server.execute(&format!("DROP DATABASE {foreign}")).await;
 }
 
 #[tokio::test]
