@@ -16,6 +16,8 @@
 //! units, `ledger` keeps runs, `catalog` finds and creates rows, `types` says
 //! what fits where, `fault` says what an error of the database means.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod answers;
 mod database;
 mod fit;
 #[cfg(feature = "mysql")]

@@ -22,6 +22,7 @@ use super::stage::Stage;
 use super::statement::{Shape, quoted};
 use super::table::{Column, Table, no_column, no_table, same_name};
 use super::types::Family;
+use crate::answers::Answers;
 
 /// How often a creation that met another one is tried.
 const TRIES: u32 = 10;
@@ -71,24 +72,10 @@ impl MysqlCatalog {
             Some(open) if !open.session.is_lost() => open,
             _ => self.connect().await?,
         };
-        let mut answers = open.plan.check(rows)?;
-        if in_order {
-            let last = answers.iter().position(Option::is_some);
-            answers.truncate(last.map_or(answers.len(), |last| last + 1));
-        }
-        let good: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
-        let made = open.find_or_create(rows, &good, in_order).await?;
-        if in_order && made.len() < good.len() {
-            answers.truncate(made.len());
-        }
-        for (row, answer) in good.iter().zip(made) {
-            answers[*row] = Some(answer);
-        }
+        let answers = Answers::new(open.plan.check(rows)?, in_order);
+        let made = open.find_or_create(rows, answers.good(), in_order).await?;
         *slot = Some(open);
-        let answer = |a: Option<Result<Key>>| {
-            a.unwrap_or_else(|| Err(Fault::bug("a row of a catalog got no answer")))
-        };
-        Ok(answers.into_iter().map(answer).collect())
+        Ok(answers.with(made))
     }
 }
 

@@ -19,6 +19,7 @@ use super::fault::fault;
 use super::server::Server;
 use super::table::{Column, Table, no_column, no_table};
 use super::types::Family;
+use crate::answers::Answers;
 use crate::names::{quoted, quoted_list};
 
 /// How often a creation that met another one in a deadlock is tried.
@@ -66,25 +67,11 @@ impl PostgresCatalog {
             Some(open) if !open.client.is_closed() => open,
             _ => self.connect().await?,
         };
-        let mut answers = open.plan.check(rows)?;
-        if in_order {
-            let last = answers.iter().position(Option::is_some);
-            answers.truncate(last.map_or(answers.len(), |last| last + 1));
-        }
-        let good: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
+        let answers = Answers::new(open.plan.check(rows)?, in_order);
         let values = texts(rows)?;
-        let made = open.find_or_create(&values, &good, in_order).await?;
-        if in_order && made.len() < good.len() {
-            answers.truncate(made.len());
-        }
-        for (row, answer) in good.iter().zip(made) {
-            answers[*row] = Some(answer);
-        }
+        let made = open.find_or_create(&values, answers.good(), in_order).await?;
         *slot = Some(open);
-        let answer = |a: Option<Result<Key>>| {
-            a.unwrap_or_else(|| Err(Fault::bug("a row of a catalog got no answer")))
-        };
-        Ok(answers.into_iter().map(answer).collect())
+        Ok(answers.with(made))
     }
 }
 
