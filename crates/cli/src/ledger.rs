@@ -131,21 +131,31 @@ impl Book {
     /// said where its job file is.
     pub(crate) fn resume(&self, run: &RunRecord) -> Option<String> {
         let (path, job) = self.job.as_ref().filter(|_| run.state.is_open())?;
-        let mut words = vec![shell::program(), "run".to_owned(), path.display().to_string()];
-        for (name, value) in self.parameters_of(run, job) {
+        let redriven = kiln_jobfile::redriven_by(&run.start.parameters);
+        let parameters = redriven.as_ref().map_or(&run.start.parameters, |(_, own)| own);
+        let mut words = vec![shell::program()];
+        match redriven {
+            None => words.push("run".to_owned()),
+            Some(_) => words.extend(["dead-letters", "redrive"].map(str::to_owned)),
+        }
+        words.push(path.display().to_string());
+        for (name, value) in self.parameters_of(parameters, job) {
             words.extend(["--param".to_owned(), format!("{name}={value}")]);
+        }
+        if let Some((of, _)) = &redriven {
+            words.extend(["--of".to_owned(), of.0.clone()]);
         }
         Some(shell::command(&words))
     }
 
     /// The parameters as given to this command, and those in which the run
     /// differs.
-    fn parameters_of(&self, run: &RunRecord, job: &JobFile) -> Vec<(String, String)> {
+    fn parameters_of(&self, parameters: &str, job: &JobFile) -> Vec<(String, String)> {
         let read = |text: &str| {
             serde_json::from_str::<std::collections::BTreeMap<String, String>>(text)
                 .unwrap_or_default()
         };
-        let (theirs, ours) = (read(&run.start.parameters), read(&job.parameters()));
+        let (theirs, ours) = (read(parameters), read(&job.parameters()));
         let given = self.params.list.iter().filter(|(name, _)| theirs.get(name) == ours.get(name));
         let others = theirs.iter().filter(|(name, value)| ours.get(*name) != Some(value));
         given

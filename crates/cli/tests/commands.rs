@@ -21,6 +21,7 @@ fn help() {
         &["dead-letters", "list"],
         &["dead-letters", "show"],
         &["dead-letters", "export"],
+        &["dead-letters", "redrive"],
     ] {
         let args = [command, &["--help"]].concat();
         let name = ["help"].iter().chain(command).copied().collect::<Vec<_>>().join("_");

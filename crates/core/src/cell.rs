@@ -280,7 +280,8 @@ pub fn cells_as_json(batch: &RecordBatch, row: usize) -> Result<String> {
             Cell::Null => serde_json::Value::Null,
             Cell::Bool(b) => b.into(),
             Cell::Int(i) => i.into(),
-            Cell::Float(x) => x.into(),
+            // JSON has no infinity.
+            Cell::Float(x) if x.is_finite() => x.into(),
             other => other.to_string().into(),
         };
         object.insert(field.name().clone(), value);

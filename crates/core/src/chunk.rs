@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 
-use crate::{Failure, Fault, Position, Result};
+use crate::{Failure, Fault, Letters, Position, Result};
 
 /// Where an item came from, for the person who has to find it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub trait Origins: fmt::Debug + Send + Sync {
     fn line(&self, ordinal: u64) -> Option<u64>;
     /// All there is to know of an item's origin.
     fn origin(&self, ordinal: u64) -> Origin;
+    /// Which dead letters of an earlier run the items are, where they are any:
+    /// they are redriven when the items are settled.
+    fn letters(&self) -> Option<&Letters> {
+        None
+    }
 }
 
 /// The origins of items that have none, such as values made by a test.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Counts, DeadLetter, Fault, Fingerprint, Mark, Owner, Result, RuleCount, RunId, RunState,
+    Counts, DeadLetter, Fault, Fingerprint, Mark, Owner, Redriven, Result, RuleCount, RunId,
+    RunState,
 };
 
 /// What is known of a run when it is new.
@@ -143,6 +144,10 @@ pub trait Ledger: Send + Sync {
         after: u64,
         most: usize,
     ) -> Result<Vec<DeadLetter>>;
+
+    /// The dead letters of a step that another run has redriven, in the order of
+    /// their items.
+    async fn redriven(&self, run: &RunId, step: &str) -> Result<Vec<Redriven>>;
 
     /// How many dead letters a run has.
     async fn dead_letter_count(&self, run: &RunId) -> Result<u64>;

@@ -7,8 +7,8 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 
 use crate::{
-    Checkpoint, Counts, DeadLetter, Failure, Fault, Origins, Result, RuleCount, Span, Stage,
-    Warning,
+    Checkpoint, Counts, DeadLetter, Failure, Fault, Letters, Origins, Result, RuleCount, Span,
+    Stage, Warning,
 };
 
 /// The rows of one write, in item order.
@@ -121,6 +121,18 @@ impl Unit {
             warned,
         };
         counts.into_iter().map(count).collect()
+    }
+
+    /// The dead letters of an earlier run that its items are, if they are any, by
+    /// rising ordinals: they are redriven when it commits, whether their items are
+    /// written, dropped or fail again.
+    pub fn redriven(&self) -> Option<(&Letters, Vec<u64>)> {
+        let letters = self.origins.letters()?;
+        let failed = self.dead_letters.iter().map(|d| &d.ordinal);
+        let items = self.items.iter().chain(&self.filtered).chain(failed);
+        let mut redriven: Vec<u64> = items.filter_map(|item| letters.of(*item)).collect();
+        redriven.sort_unstable();
+        (!redriven.is_empty()).then_some((letters, redriven))
     }
 
     /// Cuts it behind the item with ordinal `at`, which must lie in the span

@@ -16,6 +16,7 @@
 
 mod chain;
 mod command;
+mod dead_letters;
 mod deal;
 mod end;
 mod exec;
@@ -50,11 +51,12 @@ mod when;
 
 pub use chain::Chain;
 pub use command::Command;
+pub use dead_letters::{DeadLetterSource, Which};
 pub use job::{Job, Options, Step};
 pub use kiln_core::*;
 pub use of_stream::{OfStream, Scope};
 pub use plan::{Disorder, decided, in_order};
-pub use record::{StepRecord, StepState, step_names, steps_of};
+pub use record::{StepRecord, StepState, source_of, step_names, steps_of};
 pub use report::{FailedItem, Report, StepReport};
 pub use statement::Statement;
 pub use stop::{Stop, Stopper};

@@ -113,6 +113,17 @@ pub(crate) fn of_step(part: &str) -> (Option<&str>, &str) {
 /// Parts of a job's definition that say how fast it goes, not what it does.
 const HARMLESS: [&str; 2] = ["chunk", "limits"];
 
+/// What a step of a run read: the fingerprint that its source had.
+pub fn source_of(run: &RunRecord, step: &str) -> Fingerprint {
+    let source = &run.start.source;
+    let alone = !source.0.contains_key(STEPS);
+    let own = |(name, value): (&String, &String)| {
+        let name = if alone { name } else { name.strip_prefix(step)?.strip_prefix(": ")? };
+        Some((name.to_owned(), value.clone()))
+    };
+    Fingerprint(source.0.iter().filter_map(own).collect())
+}
+
 /// Whether how a step maps or writes its items is not as it was when the run
 /// began.
 pub(crate) fn remapped(run: &RunRecord, job: &Job, name: &str) -> bool {

@@ -3,6 +3,7 @@
 mod columns;
 mod header;
 mod options;
+mod raw;
 mod records;
 mod scan;
 
@@ -14,6 +15,7 @@ use kiln_core::{Progress, Result};
 use self::columns::Columns;
 use self::header::Layout;
 pub use self::options::{CsvOptions, Header, Ragged};
+pub use self::raw::RawCsv;
 use self::records::Records;
 use crate::fingerprint::fingerprint;
 use crate::origin::FileOrigins;

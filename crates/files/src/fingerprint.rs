@@ -7,6 +7,7 @@ use kiln_core::{Fingerprint, Result};
 use twox_hash::XxHash3_128;
 
 use crate::input::InputFile;
+use crate::raw::{COLUMNS, listed};
 
 /// Up to this size every byte is looked at.
 const WHOLE: u64 = 1 << 30;
@@ -24,11 +25,11 @@ pub(crate) fn fingerprint(
     schema: &Schema,
     layout: String,
 ) -> Result<Fingerprint> {
-    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let names = schema.fields().iter().map(|f| f.name().as_str());
     Ok(Fingerprint::default()
         .with("size", file.size)
         .with("content", content(file)?)
-        .with("columns", names.join(", "))
+        .with(COLUMNS, listed(names))
         .with("layout", layout))
 }
 

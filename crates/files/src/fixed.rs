@@ -2,6 +2,7 @@
 
 mod columns;
 mod options;
+mod raw;
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use kiln_core::{Progress, Result};
 
 use self::columns::Columns;
 pub use self::options::{FixedColumn, FixedOptions};
+pub use self::raw::RawFixed;
 use crate::builder::schema;
 use crate::fingerprint::fingerprint;
 use crate::input::InputFile;

@@ -12,6 +12,9 @@
 //! byte offset and the text of the record; the records behind it are read.
 //! `ParquetSource` reads columns that have their types already.
 //!
+//! [`RawCsv`], [`RawFixed`], [`RawJson`] and [`RawRows`] make items of what dead
+//! letters keep of records.
+//!
 //! [`Files`] makes one source of several files, [`find`] finds them, [`Staged`]
 //! keeps standard input.
 //!
@@ -37,6 +40,7 @@ mod lines;
 mod origin;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod raw;
 mod several;
 mod staged;
 mod store;
@@ -49,16 +53,17 @@ mod window;
 
 pub use column::Column;
 pub use column_type::ColumnType;
-pub use csv::{CsvOptions, CsvSource, Header, Ragged};
+pub use csv::{CsvOptions, CsvSource, Header, Ragged, RawCsv};
 pub use find::{Found, Ready, find, is_pattern};
-pub use fixed::{FixedColumn, FixedOptions, FixedSource};
+pub use fixed::{FixedColumn, FixedOptions, FixedSource, RawFixed};
 pub use input::{Compression, Encoding};
 pub use json::{
     Explode, ExplodeMapper, JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource, JsonStep,
-    Missing,
+    Missing, RawJson,
 };
 #[cfg(feature = "parquet")]
 pub use parquet::{ParquetOptions, ParquetSource};
+pub use raw::{FileColumns, RawRows};
 pub use several::{Files, OpenFile};
 pub use staged::Staged;
 pub use store::{is_remote, is_store};

@@ -14,6 +14,7 @@ use twox_hash::XxHash3_128;
 
 use self::join::{Part, join};
 use self::place::Place;
+use crate::raw::{columns_of, listed};
 
 /// Up to so many files, a fingerprint has a part for each, so that a difference
 /// names the file.
@@ -95,7 +96,11 @@ impl Files {
             let source = open(&path, &name)?;
             match (&schema, files.first()) {
                 (Some(schema), Some(first)) => {
-                    columns(schema, &source.schema(), &first.name, &name)?;
+                    let own = source.schema();
+                    if columns(schema, &own, &first.name, &name)?.is_some() {
+                        let names = own.fields().iter().map(|f| f.name().as_str());
+                        common = common.with(columns_of(&name), listed(names));
+                    }
                 }
                 _ => {
                     common = source.fingerprint();

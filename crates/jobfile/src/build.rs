@@ -255,7 +255,7 @@ async fn front(
         Ok(options) => options,
         Err(problem) => return checks.add("job file", Err(problem), |_| None),
     };
-    let source = open_source(job, source, target, checks).await?;
+    let source = open_source(job, step, source, target, checks).await?;
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut streams = Streams::new(source.schema());
     if let Some(map) = &step.map {
@@ -320,10 +320,20 @@ fn match_line<T>(job: &JobFile, spec: &MatchSpec, result: &Result<T, Problem>) -
 /// The file or table is one check, its columns are another.
 async fn open_source(
     job: &JobFile,
+    step: &StepSpec,
     spec: &SourceSpec,
     target: Option<&Arc<dyn Database>>,
     checks: &mut Checks,
 ) -> Option<Box<dyn Source>> {
+    if job.redriven().is_some() || spec.dead_letters.is_some() {
+        let opened = source::letters::open(job, step, spec, target?).await;
+        let what = |source: &Box<dyn Source>| source.name().to_owned();
+        let what = opened.as_ref().map_or_else(|_| "dead letters".to_owned(), what);
+        return checks.add(what, opened, |source| {
+            let letters = source.progress().total.unwrap_or_default();
+            Some(format!("{letters} to read again"))
+        });
+    }
     let (what, opened) = match source::reads(job, spec) {
         Err(problem) => return checks.add("source", Err(problem), |_| None),
         Ok(Reads::Files(files)) => {

@@ -101,7 +101,11 @@ pub(crate) async fn fans(
     database: &Arc<dyn Database>,
     goes_on: bool,
 ) -> Result<Fans, Problem> {
-    let recorded = if goes_on { recorded(job, database).await? } else { Vec::new() };
+    let recorded = match job.redriven() {
+        Some(redrive) => redrive.steps.clone(),
+        None if goes_on => recorded(job, database).await?,
+        None => Vec::new(),
+    };
     let mut fans = Fans::new();
     for step in &job.spec().steps {
         let Some(each) = &step.each else { continue };
@@ -109,6 +113,7 @@ pub(crate) async fn fans(
         let known = known(&recorded, name, each.get_ref().table.is_some());
         let all = match known {
             Some(known) => known,
+            None if job.redriven().is_some() => Vec::new(),
             None => fan(job, step, each, database).await?,
         };
         fans.insert(name.clone(), all);

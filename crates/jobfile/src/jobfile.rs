@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use kiln_core::{Fault, Fingerprint};
+use kiln_core::{Fault, Fingerprint, RunId};
 use kiln_files::{Found, Ready, Staged, is_remote};
 use toml::Spanned;
 
@@ -13,6 +13,7 @@ use crate::each::{self, Fans};
 use crate::load::{Loaded, load, read};
 use crate::paths::{refuse_outside, resolve};
 use crate::problem::{Problem, Text};
+use crate::redrive::{self, Open, Redrive};
 use crate::secrets::{secrets_of, without_secrets};
 use crate::shapes::Word;
 use crate::spec::Spec;
@@ -28,6 +29,8 @@ pub struct JobFile {
     given: Vec<(String, String)>,
     /// Whether it is to be run anew, whatever run of it is open.
     is_anew: bool,
+    /// What it reads in place of its sources.
+    redriven: Option<Redrive>,
     url: String,
     /// Standard input, once a step has asked for it.
     stdin: OnceLock<Arc<Staged>>,
@@ -46,7 +49,7 @@ impl JobFile {
         let url = target::url(&loaded, &folder, &text)?;
         let given = parameters.to_vec();
         let stdin = OnceLock::new();
-        Ok(Self { folder, text, loaded, given, is_anew: false, url, stdin })
+        Ok(Self { folder, text, loaded, given, is_anew: false, redriven: None, url, stdin })
     }
 
     /// It is to be run anew: a run of it that is open does not count.
@@ -55,20 +58,93 @@ impl JobFile {
         Self { is_anew, ..self }
     }
 
-    /// The same with a step for each thing that one is for: as the open run of the
-    /// job has it, or else as it is now. None if no step is for several.
-    pub(crate) async fn fanned_out(&self) -> Result<Option<Self>, Problem> {
-        if self.spec().steps.iter().all(|step| step.each.is_none()) {
+    /// It reads dead letters of an earlier run of it in place of what its steps
+    /// name. Only steps that have some are left, none waits for another, and any
+    /// number of items may fail again.
+    #[must_use]
+    pub fn redriving(self, redrive: Redrive) -> Self {
+        Self { redriven: Some(redrive), ..self }
+    }
+
+    pub(crate) fn redriven(&self) -> Option<&Redrive> {
+        self.redriven.as_ref()
+    }
+
+    pub(crate) fn is_anew(&self) -> bool {
+        self.is_anew
+    }
+
+    /// Whose dead letters are to be read again, of what run and step, if one is told;
+    /// else what an open run has begun with, or those of the oldest run of the job
+    /// with these parameters that has some. And the names of other such runs. None if
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`Kind::InputMissing`](kiln_core::Kind::InputMissing): there is no such run or
+    /// step; if the ledger can't be read.
+    pub async fn open_letters(
+        &self,
+        of: Option<&str>,
+        step: Option<&str>,
+    ) -> Result<Option<(Redrive, Vec<RunId>)>, Problem> {
+        let ledger = self.database().await?.ledger();
+        let mut all = redrive::open(ledger.as_ref(), self.name(), Some(&self.parameters())).await?;
+        let unfinished =
+            redrive::unfinished(ledger.as_ref(), self.name(), &self.parameters()).await?;
+        let whole = |run, steps| Redrive { run, steps, stage: None, code: None };
+        let mut found = match (of, unfinished) {
+            (None, Some(begun)) => begun,
+            (Some(name), begun) => {
+                let run = redrive::named(ledger.as_ref(), name).await?;
+                match begun.filter(|begun| begun.run == run.start.id) {
+                    Some(begun) => begun,
+                    None => {
+                        let steps = redrive::failed_steps(ledger.as_ref(), &run).await?;
+                        whole(run.start.id, steps)
+                    }
+                }
+            }
+            (None, None) if all.is_empty() => return Ok(None),
+            (None, None) => {
+                let Open { run, steps } = all.remove(0);
+                whole(run.start.id, steps)
+            }
+        };
+        if found.steps.is_empty() {
             return Ok(None);
         }
-        let database = target::open(self).await?;
-        let fans = each::fans(self, &database, !self.is_anew).await?;
+        if let Some(name) = step {
+            found.steps = redrive::of_name(&found.steps, name, &found.run)?;
+        }
+        let others = all.into_iter().map(|open| open.run.start.id);
+        let others = others.filter(|run| *run != found.run).collect();
+        Ok(Some((found, others)))
+    }
+
+    /// The same with a step for each thing that one is for: as the open run of the
+    /// job has it, or else as it is now; and without steps that are not redriven.
+    /// None if that is the same.
+    pub(crate) async fn fanned_out(&self) -> Result<Option<Self>, Problem> {
+        let is_fan = self.spec().steps.iter().any(|step| step.each.is_some());
+        if !is_fan && self.redriven.is_none() {
+            return Ok(None);
+        }
+        let mut fans = Fans::new();
+        if is_fan {
+            let database = target::open(self).await?;
+            fans = each::fans(self, &database, !self.is_anew).await?;
+        }
+        let mut loaded = load(&self.text, &self.given, &fans)?;
+        if let Some(redrive) = &self.redriven {
+            redrive.keep_of(&mut loaded.spec.steps)?;
+        }
         Ok(Some(Self {
             folder: self.folder.clone(),
             text: self.text.clone(),
-            loaded: load(&self.text, &self.given, &fans)?,
+            loaded,
             given: self.given.clone(),
             is_anew: self.is_anew,
+            redriven: self.redriven.clone(),
             url: self.url.clone(),
             stdin: OnceLock::new(),
         }))
@@ -99,7 +175,11 @@ impl JobFile {
         let sources = self.spec().steps.iter();
         let sources = sources.filter_map(|step| step.source.as_ref()?.url.as_ref());
         secrets.extend(sources.flat_map(|url| secrets_of(url.get_ref())));
-        self.loaded.parameters.to_json(&secrets)
+        let own = self.loaded.parameters.to_json(&secrets);
+        match &self.redriven {
+            Some(redrive) => redrive::parameters(&own, &redrive.run),
+            None => own,
+        }
     }
 
     /// What to know about the job file, although it can be run.

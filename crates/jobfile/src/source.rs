@@ -12,6 +12,7 @@ mod fixed;
 mod format;
 pub(crate) mod json;
 mod keys;
+pub(crate) mod letters;
 mod parquet;
 mod text;
 

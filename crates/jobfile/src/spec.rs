@@ -111,6 +111,7 @@ pub(crate) struct ExecSpec {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceSpec {
+    pub(crate) dead_letters: Option<Spanned<TextOr<LettersSpec>>>,
     pub(crate) file: Option<Spanned<Texts>>,
     pub(crate) ready: Option<Spanned<TextOr<ReadySpec>>>,
     pub(crate) table: Option<Word>,
@@ -162,6 +163,17 @@ pub(crate) struct ColumnSpec {
     pub(crate) missing: Option<Word>,
     pub(crate) at: Option<Spanned<i64>>,
     pub(crate) width: Option<Spanned<i64>>,
+}
+
+/// Dead letters that are read again.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LettersSpec {
+    pub(crate) job: Option<Word>,
+    pub(crate) run: Option<Word>,
+    pub(crate) step: Option<Word>,
+    pub(crate) stage: Option<Word>,
+    pub(crate) code: Option<Word>,
 }
 
 /// When files are all there.

@@ -9,6 +9,7 @@ use kiln_core::{DeadLetter, Fault, Kind, RunRecord};
 use kiln_jobfile::{Problem, printable, printable_lines};
 use serde_json::json;
 
+use super::redrive::{RedriveArgs, redrive};
 use super::runs::{moment, none_yet};
 use crate::aside::{Aside, written};
 use crate::ledger::{Book, Place};
@@ -16,7 +17,7 @@ use crate::report::place;
 use crate::table::{Table, grouped};
 use crate::{exit, output};
 
-/// See, and take out, the items that failed.
+/// See, take out, and send again, the items that failed.
 #[derive(Debug, Args)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -28,6 +29,7 @@ enum Command {
     List(ListArgs),
     Show(ShowArgs),
     Export(ExportArgs),
+    Redrive(Box<RedriveArgs>),
 }
 
 /// List the dead letters of runs.
@@ -118,6 +120,7 @@ pub(super) async fn dead_letters(args: DeadLettersArgs) -> Result<u8, Problem> {
         Command::List(args) => list(args).await,
         Command::Show(args) => show(args).await,
         Command::Export(args) => export(args).await,
+        Command::Redrive(args) => redrive(*args).await,
     }
 }
 
@@ -165,9 +168,17 @@ async fn listed(
         ];
         table.row(several.then(|| (*step).to_owned()).into_iter().chain(cells));
     }
+    let mut redriven = 0;
+    for StepRecord { name, .. } in &steps {
+        redriven += book.ledger.redriven(id, name).await?.len() as u64;
+    }
+    let redriven = match redriven {
+        0 => String::new(),
+        some => format!(", {} of them redriven", grouped(some)),
+    };
     let more = all.saturating_sub(letters.len() as u64);
     let more = if more > 0 { format!("… and {} more\n", grouped(more)) } else { String::new() };
-    Ok(format!("run {id}: {} dead letters\n{}{more}", grouped(all), table.lines("")))
+    Ok(format!("run {id}: {} dead letters{redriven}\n{}{more}", grouped(all), table.lines("")))
 }
 
 async fn show(args: ShowArgs) -> Result<u8, Problem> {
@@ -190,7 +201,9 @@ async fn show(args: ShowArgs) -> Result<u8, Problem> {
     })
     .await?;
     let [(step, letter)] = found.as_slice() else { return Err(not_one(&found, &run)) };
-    output::result(&whole(letter, step, &run))?;
+    let redriven = book.ledger.redriven(&run.start.id, step).await?;
+    let by = redriven.into_iter().find(|r| r.ordinal == letter.ordinal).map(|r| r.by.0);
+    output::result(&whole(letter, step, &run, by))?;
     Ok(exit::COMPLETE)
 }
 
@@ -207,7 +220,7 @@ fn not_one(found: &[(String, DeadLetter)], run: &RunRecord) -> Problem {
     Problem::usage(Fault::config(fault).with_hint(format!("choose one with --step {}", steps[0])))
 }
 
-fn whole(letter: &DeadLetter, step: &str, run: &RunRecord) -> String {
+fn whole(letter: &DeadLetter, step: &str, run: &RunRecord, redriven: Option<String>) -> String {
     let number = |n: Option<u64>| n.map(|n| n.to_string());
     let lines = [
         ("run", Some(run.start.id.0.clone())),
@@ -223,6 +236,7 @@ fn whole(letter: &DeadLetter, step: &str, run: &RunRecord) -> String {
         ("column", letter.column.clone()),
         ("tries", Some(letter.tries.to_string())),
         ("at", letter.at.as_deref().map(moment)),
+        ("redriven", redriven.map(|run| format!("by run {run}"))),
         ("error", Some(letter.message.clone())),
     ];
     let mut text = String::new();

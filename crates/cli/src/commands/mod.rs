@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod preview;
+mod redrive;
 mod run;
 mod runs;
 mod show;

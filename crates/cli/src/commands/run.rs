@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kiln::{Report, Stop};
-use kiln_jobfile::{JobFile, Problem};
+use kiln_jobfile::{JobFile, Problem, Redrive};
 
 use super::Params;
 use crate::log::{self, Format, Level, Log};
@@ -58,6 +58,35 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+impl RunArgs {
+    pub(super) fn job(&self) -> &Path {
+        &self.job
+    }
+
+    pub(super) fn parameters(&self) -> &[(String, String)] {
+        &self.params.list
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
+/// What is started.
+struct Start<'a> {
+    args: &'a RunArgs,
+    /// Whose dead letters are read, if any are, and the step that was asked for.
+    redrive: Option<(Redrive, Option<String>)>,
+}
+
+impl std::ops::Deref for Start<'_> {
+    type Target = RunArgs;
+
+    fn deref(&self) -> &RunArgs {
+        self.args
+    }
+}
+
 /// How a start of a run ended.
 struct Ended {
     /// None if it never began.
@@ -67,6 +96,16 @@ struct Ended {
 }
 
 pub(super) async fn run(args: RunArgs) -> Result<u8, Problem> {
+    run_as(&args, None).await
+}
+
+/// Runs the job; with `redrive` it reads dead letters in place of its sources, those
+/// of one step, if that is named.
+pub(super) async fn run_as(
+    args: &RunArgs,
+    redrive: Option<(Redrive, Option<String>)>,
+) -> Result<u8, Problem> {
+    let args = Start { args, redrive };
     let screen = Screen::new(args.quiet || args.log_format == Format::Json);
     log::start(args.log_format, args.log_level, &screen);
     let ended = start(&args, &screen).await;
@@ -75,7 +114,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Problem> {
 }
 
 /// Runs the job and puts together what there is to tell.
-async fn start(args: &RunArgs, screen: &Screen) -> Ended {
+async fn start(args: &Start<'_>, screen: &Screen) -> Ended {
     let meter = Arc::new(Meter::new(screen.clone()));
     let mut context = Context::default();
     let report = match work(args, screen, &meter, &mut context).await {
@@ -94,7 +133,7 @@ async fn start(args: &RunArgs, screen: &Screen) -> Ended {
 
 /// Loads, checks, sets up, runs. Nothing is written before all checks passed.
 async fn work(
-    args: &RunArgs,
+    args: &Start<'_>,
     screen: &Screen,
     meter: &Arc<Meter>,
     context: &mut Context,
@@ -102,7 +141,10 @@ async fn work(
     if let Some(path) = args.report.as_deref().filter(|path| *path != Path::new("-")) {
         report::check_place(path)?;
     }
-    let job = JobFile::load(&args.job, &args.params.list)?.anew(args.again);
+    let mut job = JobFile::load(&args.job, &args.params.list)?.anew(args.again);
+    if let Some((redrive, _)) = &args.redrive {
+        job = job.redriving(redrive.clone());
+    }
     context.job = job.name().to_owned();
     for warning in job.warnings() {
         match args.log_format {
@@ -122,7 +164,7 @@ async fn work(
 }
 
 /// Says, where somebody may read it, that the run was asked to stop.
-fn stopping(args: &RunArgs, screen: &Screen) -> impl FnOnce() + Send + 'static {
+fn stopping(args: &Start<'_>, screen: &Screen) -> impl FnOnce() + Send + 'static {
     const STOPPING: &str = "stopping when the chunk in hand is written; once more to stop at once";
     let (screen, quiet, format) = (screen.clone(), args.quiet, args.log_format);
     move || match format {
@@ -134,7 +176,7 @@ fn stopping(args: &RunArgs, screen: &Screen) -> impl FnOnce() + Send + 'static {
 
 impl Ended {
     /// Tells how it ended: on the screen and in the report. Gives the exit code.
-    fn tell(mut self, args: &RunArgs) -> Result<u8, Problem> {
+    fn tell(mut self, args: &Start<'_>) -> Result<u8, Problem> {
         let to_stdout = args.report.as_deref() == Some(Path::new("-"));
         if !args.quiet && !to_stdout {
             self.show(args)?;
@@ -151,7 +193,7 @@ impl Ended {
         Ok(self.context.exit_code)
     }
 
-    fn show(&self, args: &RunArgs) -> Result<(), Problem> {
+    fn show(&self, args: &Start<'_>) -> Result<(), Problem> {
         let Some(report) = &self.report else { return Ok(()) };
         let Some(run) = &report.run else { return Ok(()) };
         if !report.already_complete {
@@ -169,7 +211,7 @@ impl Ended {
         ))
     }
 
-    fn tell_problem(&self, args: &RunArgs) {
+    fn tell_problem(&self, args: &Start<'_>) {
         let Some(problem) = &self.problem else { return };
         let resume = self.context.resume.as_deref();
         if args.log_format == Format::Json {
@@ -185,7 +227,7 @@ impl Ended {
 }
 
 /// The command that goes on with the run.
-fn resume(args: &RunArgs) -> String {
+fn resume(args: &Start<'_>) -> String {
     let mut more: Vec<&str> = Vec::new();
     if args.accept_changed_input {
         more.push("--accept-changed-input");
@@ -194,9 +236,25 @@ fn resume(args: &RunArgs) -> String {
 }
 
 /// This command, with other flags in place of those that choose the run.
-fn command(args: &RunArgs, more: &[&str]) -> Vec<String> {
-    let mut words = vec![shell::program(), "run".to_owned(), args.job.display().to_string()];
+fn command(args: &Start<'_>, more: &[&str]) -> Vec<String> {
+    let mut words = vec![shell::program()];
+    match &args.redrive {
+        None => words.push("run".to_owned()),
+        Some(_) => words.extend(["dead-letters", "redrive"].map(str::to_owned)),
+    }
+    words.push(args.job.display().to_string());
     words.extend(params(args));
+    if let Some((Redrive { run, stage, code, .. }, step)) = &args.redrive {
+        let stage = stage.map(|stage| stage.as_str().to_owned());
+        let flags = [
+            ("--of", Some(run.0.clone())),
+            ("--step", step.clone()),
+            ("--stage", stage),
+            ("--code", code.clone()),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
+        words.extend(given.flatten());
+    }
     words.extend(more.iter().map(|&word| word.to_owned()));
     if args.strict {
         words.push("--strict".to_owned());

@@ -104,7 +104,7 @@ impl On {
             ),
             Self::Mysql => Some(
                 "DROP TABLE IF EXISTS sales, stock, items, kiln_runs, kiln_marks,
-                     kiln_dead_letters, kiln_rules, kiln_meta",
+                     kiln_dead_letters, kiln_redriven, kiln_rules, kiln_meta",
             ),
         }
     }

@@ -131,7 +131,7 @@ async fn an_older_ledger_is_brought_up_to_date(database: impl AsyncFn() -> TestD
     on.kiln(&["validate"], None).exits(0);
     let again = on.kiln(&["run", "--again", "--report", "-"], None).exits(0);
     assert_eq!(serde_json::from_str::<Value>(&again.stdout).unwrap()["rules"], expected());
-    assert_eq!(on.database.value(&format!("SELECT max(version) FROM {meta}")).await, "2");
+    assert_eq!(on.database.value(&format!("SELECT max(version) FROM {meta}")).await, "3");
 }
 
 on_every_database! {

@@ -1,10 +1,10 @@
 //! Dead letters on their way into the ledger and out of it.
 
-use kiln_core::{Cell, DeadLetter, Fault, LaneKey, Origin, Result, Stage};
+use kiln_core::{Cell, DeadLetter, Fault, LaneKey, Letters, Origin, Result, Stage};
 use mysql_async::Row;
 
 use super::encode::push_literal;
-use super::fault::{DbError, own_fault};
+use super::fault::{DUPLICATE, DbError, own_fault};
 use super::session::{Session, value};
 use super::types::Family;
 
@@ -37,6 +37,37 @@ pub(super) async fn write(
     }
     if !sql.is_empty() {
         session.run(&sql).await.map_err(|e| own_fault(&e))?;
+    }
+    Ok(())
+}
+
+const REDRIVEN: &str = "INSERT INTO kiln_redriven (run, step, ordinal, by_run, at) VALUES ";
+
+/// Keeps, in the transaction at hand, that this run has settled dead letters of
+/// another.
+pub(super) async fn write_redriven(
+    session: &mut Session,
+    key: &LaneKey,
+    letters: &Letters,
+    ordinals: &[u64],
+) -> Result<()> {
+    for some in ordinals.chunks(1_000) {
+        let mut sql = String::new();
+        for ordinal in some {
+            sql.push_str(if sql.is_empty() { REDRIVEN } else { ",\n" });
+            let (run, step) = (Cell::Text(&letters.run.0), Cell::Text(&letters.step));
+            for (i, cell) in
+                [run, step, Cell::UInt(*ordinal), Cell::Text(&key.run.0)].into_iter().enumerate()
+            {
+                sql.push_str(if i == 0 { "(" } else { "," });
+                push_literal(&mut sql, cell, Family::Text);
+            }
+            sql.push_str(",UTC_TIMESTAMP(6))");
+        }
+        session.run(&sql).await.map_err(|e| match e.code() {
+            Some(DUPLICATE) => letters.taken(),
+            _ => own_fault(&e),
+        })?;
     }
     Ok(())
 }

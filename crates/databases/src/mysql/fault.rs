@@ -70,7 +70,7 @@ impl DbError {
 }
 
 const PACKET_TOO_LARGE: u16 = 1153;
-const DUPLICATE: u16 = 1062;
+pub(super) const DUPLICATE: u16 = 1062;
 
 /// The fault behind an error.
 pub(super) fn fault(error: &DbError) -> Fault {

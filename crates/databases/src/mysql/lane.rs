@@ -90,6 +90,9 @@ impl MysqlLane {
         let duplicates = self.writes.write(&mut self.session, unit, &mut halfway).await?;
         let counts = unit.counts().with_duplicates(duplicates);
         dead_letters::write(&mut self.session, &self.key, &unit.dead_letters).await?;
+        if let Some((letters, ordinals)) = unit.redriven() {
+            dead_letters::write_redriven(&mut self.session, &self.key, letters, &ordinals).await?;
+        }
         rules::add(&mut self.session, &self.key, unit.rules()).await?;
         mark::advance(&mut self.session, &self.key, unit, &counts).await?;
         crash_point("mark");

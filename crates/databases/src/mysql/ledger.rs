@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Result,
-    RuleCount, RunId, RunRecord, RunState,
+    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Redriven,
+    Result, RuleCount, RunId, RunRecord, RunState,
 };
 use mysql_async::{Params, Row, params};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
@@ -18,7 +18,7 @@ use super::session::{Session, value};
 use super::{dead_letters, mark};
 
 const SCHEMA: &str = include_str!("ledger.sql");
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// How often a statement that met others in a deadlock is tried.
 const TRIES: u32 = 5;
@@ -279,6 +279,14 @@ impl Ledger for MysqlLedger {
         self.read(&sql, values).await?.iter().map(dead_letters::read).collect()
     }
 
+    async fn redriven(&self, run: &RunId, step: &str) -> Result<Vec<Redriven>> {
+        let sql = "SELECT ordinal, by_run FROM kiln_redriven \
+                   WHERE run = :run AND step = :step ORDER BY ordinal";
+        let rows = self.read(sql, params! { "run" => &run.0, "step" => step }).await?;
+        let redriven = |row: &Row| Ok(Redriven { ordinal: get(row, 0)?, by: RunId(get(row, 1)?) });
+        rows.iter().map(redriven).collect()
+    }
+
     async fn dead_letter_count(&self, run: &RunId) -> Result<u64> {
         let sql = "SELECT COUNT(*) FROM kiln_dead_letters WHERE run = :run";
         let rows = self.read(sql, params! { "run" => &run.0 }).await?;
@@ -368,6 +376,8 @@ pub(super) async fn check_ledger(session: &mut Session) -> Result<Check> {
             "UPDATE kiln_marks SET epoch = epoch",
             "INSERT INTO kiln_dead_letters (run) VALUES (?)",
             "SELECT run FROM kiln_dead_letters LIMIT 0",
+            "INSERT INTO kiln_redriven (run) VALUES (?)",
+            "SELECT run FROM kiln_redriven LIMIT 0",
             "INSERT INTO kiln_rules (run) VALUES (?)",
             "UPDATE kiln_rules SET warned = warned",
         ],

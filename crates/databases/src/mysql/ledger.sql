@@ -64,6 +64,16 @@ CREATE TABLE IF NOT EXISTS kiln_dead_letters (
     PRIMARY KEY (run, step, ordinal)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
+-- Dead letters that a later run has settled.
+CREATE TABLE IF NOT EXISTS kiln_redriven (
+    run     VARCHAR(255) NOT NULL,
+    step    VARCHAR(255) NOT NULL,
+    ordinal BIGINT NOT NULL,
+    by_run  VARCHAR(255) NOT NULL,
+    at      DATETIME(6) NOT NULL,
+    PRIMARY KEY (run, step, ordinal)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
+
 CREATE TABLE IF NOT EXISTS kiln_rules (
     run    VARCHAR(255) NOT NULL,
     step   VARCHAR(255) NOT NULL,
@@ -74,7 +84,7 @@ CREATE TABLE IF NOT EXISTS kiln_rules (
     PRIMARY KEY (run, step, lane, rule)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- Version 1 had no rules.
+-- Version 1 had no rules, version 2 nothing redriven.
 CREATE TABLE IF NOT EXISTS kiln_meta (version INTEGER NOT NULL) ENGINE = InnoDB;
-INSERT INTO kiln_meta (version) SELECT 2 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
-UPDATE kiln_meta SET version = 2 WHERE version < 2;
+INSERT INTO kiln_meta (version) SELECT 3 FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
+UPDATE kiln_meta SET version = 3 WHERE version < 3;

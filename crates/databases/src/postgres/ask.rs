@@ -186,7 +186,7 @@ pub(super) fn blamed(step: Step, error: &ServerError, writers: &[Writer], unit: 
             _ => of_server(error).into(),
         },
         Step::Commit => of_server(error).into(),
-        Step::Begin | Step::DeadLetters | Step::Rules | Step::Mark => {
+        Step::Begin | Step::DeadLetters | Step::Redriven | Step::Rules | Step::Mark => {
             no_items(of_server(error)).into()
         }
     }

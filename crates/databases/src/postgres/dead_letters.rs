@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 
 use bytes::BytesMut;
-use kiln_core::{Cell, DeadLetter, Fault, LaneKey, Origin, Result, Stage};
+use kiln_core::{Cell, DeadLetter, Fault, LaneKey, Letters, Origin, Result, Stage};
 use tokio_postgres::Row;
 
 use super::encode::{CopyRows, push_line};
 use super::transaction::{Step, Transaction};
-use super::wire::copy_data;
+use super::wire::{Parameter, copy_data};
 
 const COPY: &str = "\
 COPY kiln.dead_letters (run, step, ordinal, source, line, key, byte_offset, raw, escaped,
@@ -35,6 +35,24 @@ pub(super) fn put(
     }
     let rows = CopyRows { is_binary: false, messages, half: 0 };
     transaction.copy(Step::DeadLetters, COPY, &rows, None)
+}
+
+const REDRIVEN: &str = "\
+INSERT INTO kiln.redriven (run, step, ordinal, by_run)
+SELECT $1, $2, ordinal, $4 FROM pg_catalog.unnest($3::text::bigint[]) AS u (ordinal)";
+
+/// Adds to the transaction that this run has settled dead letters of another.
+pub(super) fn put_redriven(
+    transaction: &mut Transaction,
+    key: &LaneKey,
+    letters: &Letters,
+    ordinals: &[u64],
+) -> Result<()> {
+    let ordinals: Vec<String> = ordinals.iter().map(u64::to_string).collect();
+    let array = format!("{{{}}}", ordinals.join(","));
+    let parameters =
+        [&letters.run.0, &letters.step, &array, &key.run.0].map(|text| Parameter::text(text));
+    transaction.run(Step::Redriven, REDRIVEN, &parameters)
 }
 
 fn push(out: &mut BytesMut, key: &LaneKey, dead_letter: &DeadLetter) {

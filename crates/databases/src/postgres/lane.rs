@@ -18,7 +18,7 @@ use super::ask::{Dialogue, Failure, blamed, send};
 use super::diagnose::{Learnt, diagnose};
 use super::fault::{leaves_open, of_server, session_over};
 use super::session::Beginning;
-use super::suspects::Why;
+use super::suspects::{UNIQUE, Why};
 use super::transaction::{Step, Transaction};
 use super::wire::{self, Answers, Connection, Parameter, Request, ServerError};
 use super::write::{Halfway, How, Writer};
@@ -168,6 +168,9 @@ impl PostgresLane {
         if !unit.dead_letters.is_empty() {
             dead_letters::put(transaction, &self.key, &unit.dead_letters)?;
         }
+        if let Some((letters, ordinals)) = unit.redriven() {
+            dead_letters::put_redriven(transaction, &self.key, letters, &ordinals)?;
+        }
         rules::put(transaction, &self.key, &unit.rules())?;
         mark::put(transaction, &self.key, unit, counts)?;
         transaction.point("mark");
@@ -301,6 +304,7 @@ impl PostgresLane {
         }
         let refusal = match step {
             Step::Mark if error.code == DIVISION_BY_ZERO => unmoved(&sent.unit).into(),
+            Step::Redriven if error.code == UNIQUE => taken(&sent.unit).into(),
             _ => blamed(step, error, &self.writers, &sent.unit),
         };
         Verdict::Refused(step, refusal)
@@ -409,6 +413,10 @@ fn in_light_of(mark: Result<u64>, refusal: Refusal) -> Refusal {
         }
         _ => refusal,
     }
+}
+
+fn taken(unit: &Unit) -> Fault {
+    unit.redriven().map_or_else(|| unmoved(unit), |(letters, _)| letters.taken())
 }
 
 fn unmoved(unit: &Unit) -> Fault {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Result,
-    RuleCount, RunId, RunRecord, RunState,
+    Check, Claim, DeadLetter, Fault, Fingerprint, Kind, Ledger, Mark, NewRun, Owner, Redriven,
+    Result, RuleCount, RunId, RunRecord, RunState,
 };
 use tokio::sync::Mutex;
 use tokio_postgres::types::{ToSql, Type};
@@ -18,7 +18,7 @@ use super::server::Server;
 use super::sink::{read_counts, read_mark};
 
 const SCHEMA: &str = include_str!("ledger.sql");
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// Two that create the ledger at once follow each other. The number is the next
 /// after the one of the set-up script.
@@ -300,6 +300,17 @@ FROM kiln.marks WHERE run = $1 AND step = $2 ORDER BY lane";
         rows.iter().map(dead_letters::read).collect()
     }
 
+    async fn redriven(&self, run: &RunId, step: &str) -> Result<Vec<Redriven>> {
+        let sql = "SELECT ordinal, by_run FROM kiln.redriven WHERE run = $1 AND step = $2 \
+                   ORDER BY ordinal";
+        let rows = self.read(sql, &[(&run.0, Type::TEXT), (&step, Type::TEXT)]).await?;
+        let redriven = |row: &Row| Redriven {
+            ordinal: row.get::<_, i64>(0).unsigned_abs(),
+            by: RunId(row.get(1)),
+        };
+        Ok(rows.iter().map(redriven).collect())
+    }
+
     async fn dead_letter_count(&self, run: &RunId) -> Result<u64> {
         let sql = "SELECT count(*) FROM kiln.dead_letters WHERE run = $1";
         let rows = self.read(sql, &[(&run.0, Type::TEXT)]).await?;
@@ -371,7 +382,7 @@ pub(super) async fn check_ledger(client: &Client) -> Result<Check> {
     };
     let sql = if there {
         "SELECT bool_and(pg_catalog.has_table_privilege('kiln.' || t, p)) \
-         FROM unnest(ARRAY['runs', 'marks', 'dead_letters', 'rules']) t, \
+         FROM unnest(ARRAY['runs', 'marks', 'dead_letters', 'redriven', 'rules']) t, \
               unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p"
     } else {
         "SELECT coalesce( \

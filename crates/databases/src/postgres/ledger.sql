@@ -70,6 +70,16 @@ CREATE TABLE IF NOT EXISTS kiln.dead_letters (
 COMMENT ON COLUMN kiln.dead_letters.escaped IS
     'raw held NUL: it stands there as \x00, and each backslash is doubled';
 
+-- Dead letters that a later run has settled.
+CREATE TABLE IF NOT EXISTS kiln.redriven (
+    run     text NOT NULL,
+    step    text NOT NULL,
+    ordinal bigint NOT NULL,
+    by_run  text NOT NULL,
+    at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run, step, ordinal)
+);
+
 CREATE TABLE IF NOT EXISTS kiln.rules (
     run    text NOT NULL,
     step   text NOT NULL,
@@ -80,7 +90,7 @@ CREATE TABLE IF NOT EXISTS kiln.rules (
     PRIMARY KEY (run, step, lane, rule)
 ) WITH (fillfactor = 50);
 
--- Version 1 had no rules.
+-- Version 1 had no rules, version 2 nothing redriven.
 CREATE TABLE IF NOT EXISTS kiln.meta (version integer NOT NULL);
-INSERT INTO kiln.meta (version) SELECT 2 WHERE NOT EXISTS (SELECT FROM kiln.meta);
-UPDATE kiln.meta SET version = 2 WHERE version < 2;
+INSERT INTO kiln.meta (version) SELECT 3 WHERE NOT EXISTS (SELECT FROM kiln.meta);
+UPDATE kiln.meta SET version = 3 WHERE version < 3;

@@ -20,7 +20,7 @@ use crate::names::quoted;
 
 const NOT_NULL: &str = "23502";
 const FOREIGN_KEY: &str = "23503";
-const UNIQUE: &str = "23505";
+pub(super) const UNIQUE: &str = "23505";
 const CHECK: &str = "23514";
 
 /// Why a unit was refused.

@@ -41,6 +41,8 @@ pub(super) enum Step {
     /// The rows of the write with this number.
     Write(usize),
     DeadLetters,
+    /// What is kept of dead letters of another run.
+    Redriven,
     Rules,
     Mark,
     Commit,

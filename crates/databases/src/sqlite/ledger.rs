@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kiln_core::{
-    Claim, DeadLetter, Fault, Kind, Ledger, Mark, NewRun, Owner, Result, RuleCount, RunId,
-    RunRecord, RunState,
+    Claim, DeadLetter, Fault, Kind, Ledger, Mark, NewRun, Owner, Redriven, Result, RuleCount,
+    RunId, RunRecord, RunState,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, ToSql, Transaction, params};
 
-use super::record::{dead_letter, json, rule_count, run_record};
+use super::record::{dead_letter, json, redriven, rule_count, run_record};
 use super::session::at;
 use super::worker::Worker;
 use super::{mark, schema};
@@ -18,6 +18,7 @@ use super::{mark, schema};
 const RUNS: &str = "the ledger's table kiln_runs";
 const MARKS: &str = "the ledger's table kiln_marks";
 const DEAD_LETTERS: &str = "the ledger's table kiln_dead_letters";
+const REDRIVEN: &str = "the ledger's table kiln_redriven";
 const RULES: &str = "the ledger's table kiln_rules";
 
 /// The database's clock, as text and in seconds.
@@ -62,6 +63,7 @@ impl SqliteLedger {
             match schema::version(connection)? {
                 None => return Ok(Vec::new()),
                 Some(1) if table == RULES => return Ok(Vec::new()),
+                Some(..3) if table == REDRIVEN => return Ok(Vec::new()),
                 Some(_) => {}
             }
             let mut statement = connection.prepare(&sql).map_err(at(table))?;
@@ -261,6 +263,12 @@ impl Ledger for SqliteLedger {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let params = (run.0.clone(), step.to_owned(), after, limit(most));
         self.rows(DEAD_LETTERS, sql.to_owned(), params, dead_letter).await
+    }
+
+    async fn redriven(&self, run: &RunId, step: &str) -> Result<Vec<Redriven>> {
+        let sql = "SELECT ordinal, by_run FROM kiln_redriven WHERE run = ?1 AND step = ?2
+                   ORDER BY ordinal";
+        self.rows(REDRIVEN, sql.to_owned(), [run.0.clone(), step.to_owned()], redriven).await
     }
 
     async fn dead_letter_count(&self, run: &RunId) -> Result<u64> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kiln_core::{
-    DeadLetter, Fault, Fingerprint, NewRun, Origin, Owner, Result, RuleCount, RunId, RunRecord,
-    RunState, Stage,
+    DeadLetter, Fault, Fingerprint, NewRun, Origin, Owner, Redriven, Result, RuleCount, RunId,
+    RunRecord, RunState, Stage,
 };
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Error, Row};
@@ -60,6 +60,10 @@ pub(super) fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
         tries: row.get("tries")?,
         at: row.get("at")?,
     })
+}
+
+pub(super) fn redriven(row: &Row<'_>) -> rusqlite::Result<Redriven> {
+    Ok(Redriven { ordinal: row.get("ordinal")?, by: RunId(row.get("by_run")?) })
 }
 
 pub(super) fn rule_count(row: &Row<'_>) -> rusqlite::Result<RuleCount> {

@@ -5,15 +5,15 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::session::{Session, at};
 
-/// The layout below. The first had no `kiln_rules`.
-const VERSION: i64 = 2;
+/// The layout below. The first had no `kiln_rules`, the second no `kiln_redriven`.
+const VERSION: i64 = 3;
 
 /// Time is the database's own, in UTC; a run's lease ends at a number of
 /// seconds since 1970.
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS kiln_meta (version INTEGER NOT NULL);
-INSERT INTO kiln_meta (version) SELECT 2 WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
-UPDATE kiln_meta SET version = 2 WHERE version < 2;
+INSERT INTO kiln_meta (version) SELECT 3 WHERE NOT EXISTS (SELECT 1 FROM kiln_meta);
+UPDATE kiln_meta SET version = 3 WHERE version < 3;
 
 CREATE TABLE IF NOT EXISTS kiln_runs (
     number INTEGER PRIMARY KEY,
@@ -68,6 +68,15 @@ CREATE TABLE IF NOT EXISTS kiln_dead_letters (
     column_name TEXT,
     message TEXT NOT NULL,
     tries INTEGER NOT NULL,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    PRIMARY KEY (run, step, ordinal)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS kiln_redriven (
+    run TEXT NOT NULL,
+    step TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    by_run TEXT NOT NULL,
     at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     PRIMARY KEY (run, step, ordinal)
 ) WITHOUT ROWID;

@@ -48,6 +48,7 @@ fn try_commit(
     };
     halfway.end();
     dead_letters(&transaction, lane, &unit.dead_letters)?;
+    redriven(&transaction, lane, unit)?;
     rules(&transaction, lane, &unit.rules()).map_err(at("the ledger's table kiln_rules"))?;
     let counts = unit.counts().with_duplicates(duplicates);
     mark::advance(&transaction, lane, unit, &counts)?;
@@ -115,6 +116,24 @@ fn insert_dead_letters(
             letter.message,
             letter.tries,
         ])?;
+    }
+    Ok(())
+}
+
+/// Keeps that this run has settled dead letters of another.
+fn redriven(connection: &Connection, lane: &LaneKey, unit: &Unit) -> Result<()> {
+    let Some((letters, ordinals)) = unit.redriven() else { return Ok(()) };
+    let insert = |ordinal: &u64| {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO kiln_redriven (run, step, ordinal, by_run) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO NOTHING",
+        )?;
+        statement.execute(params![letters.run.0, letters.step, ordinal, lane.run.0])
+    };
+    for ordinal in &ordinals {
+        if insert(ordinal).map_err(at("the ledger's table kiln_redriven"))? == 0 {
+            return Err(letters.taken());
+        }
     }
     Ok(())
 }

@@ -141,7 +141,9 @@ async fn missing_permissions_are_named_and_what_is_asked_for_is_enough() {
     assert_eq!(found, ["no permission to INSERT on t", ledger]);
     assert_eq!(database.ledger().prepare().await.unwrap_err().kind(), Kind::NotPermitted);
     owner.ledger().prepare().await.unwrap();
-    for table in ["kiln_runs", "kiln_marks", "kiln_dead_letters", "kiln_rules", "kiln_meta"] {
+    for table in
+        ["kiln_runs", "kiln_marks", "kiln_dead_letters", "kiln_redriven", "kiln_rules", "kiln_meta"]
+    {
         server.execute(&format!("GRANT SELECT, INSERT, UPDATE ON {table} TO {user}")).await;
     }
     for (mode, grants) in [

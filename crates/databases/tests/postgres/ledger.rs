@@ -46,8 +46,8 @@ async fn preparing_is_done_once_however_many_begin() {
     for start in starts.collect::<Vec<_>>() {
         start.await.unwrap().unwrap();
     }
-    assert_eq!(server.value("SELECT string_agg(version::text, ',') FROM kiln.meta").await, "2");
-    server.execute("UPDATE kiln.meta SET version = 3").await;
+    assert_eq!(server.value("SELECT string_agg(version::text, ',') FROM kiln.meta").await, "3");
+    server.execute("UPDATE kiln.meta SET version = 4").await;
     let newer = connect(&server.url, None).await.unwrap().ledger().prepare().await.unwrap_err();
     assert_eq!(newer.kind(), Kind::Config, "{newer}");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use kiln_core::{
-    Cell, Claim, Counts, DeadLetter, Fault, LaneKey, Ledger, Mark, NewRun, Owner, Result,
+    Cell, Claim, Counts, DeadLetter, Fault, LaneKey, Ledger, Mark, NewRun, Owner, Redriven, Result,
     RuleCount, RunId, RunRecord, RunState, Unit,
 };
 
@@ -17,6 +17,7 @@ pub(super) struct Book {
     runs: Vec<Entry>,
     marks: BTreeMap<(RunId, String, u32), (u64, Mark)>,
     letters: BTreeMap<(RunId, String, u64), DeadLetter>,
+    redriven: BTreeMap<(RunId, String, u64), RunId>,
     rules: BTreeMap<(RunId, String, String), RuleCount>,
 }
 
@@ -56,6 +57,14 @@ impl Book {
                 "the mark is at item {}, the unit begins behind {}",
                 mark.done, unit.span.from
             )));
+        }
+        if let Some((letters, ordinals)) = unit.redriven() {
+            let place = |ordinal: &u64| (letters.run.clone(), letters.step.clone(), *ordinal);
+            if ordinals.iter().any(|ordinal| self.redriven.contains_key(&place(ordinal))) {
+                return Err(letters.taken());
+            }
+            let settled = ordinals.iter().map(|ordinal| (place(ordinal), key.run.clone()));
+            self.redriven.extend(settled);
         }
         mark.done = unit.span.to;
         mark.checkpoint = unit.end.clone();
@@ -264,6 +273,15 @@ impl Ledger for MemoryLedger {
             let from = (run.clone(), step.to_owned(), after.saturating_add(1));
             let to = (run.clone(), step.to_owned(), u64::MAX);
             book.letters.range(from..=to).take(most).map(|(_, letter)| letter.clone()).collect()
+        }))
+    }
+
+    async fn redriven(&self, run: &RunId, step: &str) -> Result<Vec<Redriven>> {
+        Ok(self.0.with_book(|book| {
+            let of = |((r, s, ordinal), by): (&(RunId, String, u64), &RunId)| {
+                (r == run && s == step).then(|| Redriven { ordinal: *ordinal, by: by.clone() })
+            };
+            book.redriven.iter().filter_map(of).collect()
         }))
     }
 

@@ -55,6 +55,16 @@ mod source {
     kiln_testkit::source_suite!(super::twelve_numbers);
 }
 
+/// Dead letters of a complete run, every fourth of which can't be read again.
+async fn dead_letters() -> Box<Make> {
+    let letters = crate::dead_letters::all_failed(13).await;
+    Box::new(move || Box::new(letters.open()))
+}
+
+mod source_of_dead_letters {
+    kiln_testkit::source_suite!(super::dead_letters);
+}
+
 mod source_with_failures {
     kiln_testkit::source_suite!(super::torn_numbers);
 }

@@ -5,6 +5,7 @@
 
 mod common;
 mod conformance;
+mod dead_letters;
 mod events;
 mod failures;
 mod isolation;

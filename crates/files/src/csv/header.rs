@@ -36,9 +36,14 @@ pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<(Records, Layout
         records.seek(start)?;
     }
     let shown = path.display();
-    let columns = describe(names, &options.columns).map_err(|e| e.at(shown))?;
+    Ok((records, layout(names, options).map_err(|e| e.at(shown))?))
+}
+
+/// What the records of a file are whose columns have these names.
+pub(super) fn layout(names: Vec<String>, options: &CsvOptions) -> Result<Layout> {
+    let columns = describe(names, &options.columns)?;
     let schema = schema(&columns);
-    Ok((records, Layout { columns, schema }))
+    Ok(Layout { columns, schema })
 }
 
 fn names_of_header(path: &Path, records: &mut Records, dialect: &Dialect) -> Result<Vec<String>> {

@@ -110,11 +110,19 @@ impl JsonOptions {
     /// The same options, with what was found to be the [others](Self::others)
     /// declared: for the next file of a kind.
     pub fn with_columns_of(&self, schema: &Schema) -> Self {
-        let known = |name: &str| self.columns.iter().any(|c| c.column.name == name);
-        let names = schema.fields().iter().map(|f| f.name());
-        let others = names.filter(|name| !known(name)).cloned().map(JsonColumn::of_key);
-        let columns = self.columns.iter().cloned().chain(others).collect();
+        let columns = self.with_columns(schema.fields().iter().map(|f| f.name()));
         Self { columns, others: false, ..self.clone() }
+    }
+
+    /// The declared columns, and those of `names` that are not.
+    pub(super) fn with_columns<'a>(
+        &self,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Vec<JsonColumn> {
+        let known = |name: &str| self.columns.iter().any(|c| c.column.name == name);
+        let others = names.filter(|name| self.others && !known(name)).cloned();
+        let declared = self.columns.iter().map(JsonColumn::plain);
+        declared.chain(others.map(JsonColumn::of_key)).collect()
     }
 
     /// The options that positions depend on, in words.

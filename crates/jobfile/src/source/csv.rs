@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kiln_core::{Fault, Source};
-use kiln_files::{Column, CsvOptions, CsvSource, Header, OpenFile, Ragged};
+use kiln_core::{Fault, RawReader, Source};
+use kiln_files::{Column, CsvOptions, CsvSource, FileColumns, Header, OpenFile, Ragged, RawCsv};
 
 use super::{columns, keys, text};
 use crate::jobfile::JobFile;
@@ -28,6 +28,24 @@ fn opener(job: &JobFile, source: &SourceSpec, delimiter: u8) -> Result<Box<OpenF
         let options = CsvOptions { name: Some(name.to_owned()), ..options.clone() };
         Ok(Box::new(CsvSource::open(path, &options)?))
     }))
+}
+
+/// Records of files with commas.
+pub(super) fn raw_commas(
+    job: &JobFile,
+    source: &SourceSpec,
+    columns: &FileColumns,
+) -> Result<Box<dyn RawReader>, Problem> {
+    Ok(Box::new(RawCsv::new(&options(job, source, b',')?, columns)?))
+}
+
+/// Records of files with tabs.
+pub(super) fn raw_tabs(
+    job: &JobFile,
+    source: &SourceSpec,
+    columns: &FileColumns,
+) -> Result<Box<dyn RawReader>, Problem> {
+    Ok(Box::new(RawCsv::new(&options(job, source, b'\t')?, columns)?))
 }
 
 fn options(job: &JobFile, source: &SourceSpec, delimiter: u8) -> Result<CsvOptions, Problem> {

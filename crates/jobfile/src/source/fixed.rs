@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kiln_core::{Fault, Source};
-use kiln_files::{FixedColumn, FixedOptions, FixedSource, OpenFile};
+use kiln_core::{Fault, RawReader, Source};
+use kiln_files::{FileColumns, FixedColumn, FixedOptions, FixedSource, OpenFile, RawFixed};
 
 use super::columns::{self, Written};
 use super::{csv, keys, text};
@@ -19,6 +19,15 @@ pub(super) fn opener(job: &JobFile, source: &SourceSpec) -> Result<Box<OpenFile>
         let options = FixedOptions { name: Some(name.to_owned()), ..options.clone() };
         Ok(Box::new(FixedSource::open(path, &options)?))
     }))
+}
+
+/// Lines by themselves.
+pub(super) fn raw(
+    job: &JobFile,
+    source: &SourceSpec,
+    _: &FileColumns,
+) -> Result<Box<dyn RawReader>, Problem> {
+    Ok(Box::new(RawFixed::new(&options(job, source)?)?))
 }
 
 fn options(job: &JobFile, source: &SourceSpec) -> Result<FixedOptions, Problem> {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kiln_core::Fault;
-use kiln_files::{Compression, OpenFile};
+use kiln_core::{Fault, RawReader};
+use kiln_files::{Compression, FileColumns, OpenFile};
 
 use super::keys::LIST;
 use super::{csv, fixed, json, parquet};
@@ -24,7 +24,12 @@ pub(super) struct Format {
     pub(super) keys: &'static [&'static str],
     /// The way to open one, as the job file says.
     pub(super) opener: fn(&JobFile, &SourceSpec) -> Result<Box<OpenFile>, Problem>,
+    /// The way to read a record by itself, where records are text.
+    pub(super) raw: Option<Raw>,
 }
+
+/// Makes items of records of files that had these columns.
+type Raw = fn(&JobFile, &SourceSpec, &FileColumns) -> Result<Box<dyn RawReader>, Problem>;
 
 const CSV_KEYS: &[&str] = &[
     "compression",
@@ -55,12 +60,48 @@ const FIXED_KEYS: &[&str] = &[
 
 /// Every kind of file that can be read.
 const FORMATS: [Format; 6] = [
-    Format { name: "csv", endings: &["csv", "txt"], keys: CSV_KEYS, opener: csv::commas },
-    Format { name: "tsv", endings: &["tsv", "tab"], keys: CSV_KEYS, opener: csv::tabs },
-    Format { name: "jsonl", endings: &["jsonl", "ndjson"], keys: JSON_KEYS, opener: json::lines },
-    Format { name: "json", endings: &["json"], keys: JSON_KEYS, opener: json::elements },
-    Format { name: "fixed", endings: &["fixed"], keys: FIXED_KEYS, opener: fixed::opener },
-    Format { name: "parquet", endings: &["parquet"], keys: &[LIST], opener: parquet::opener },
+    Format {
+        name: "csv",
+        endings: &["csv", "txt"],
+        keys: CSV_KEYS,
+        opener: csv::commas,
+        raw: Some(csv::raw_commas),
+    },
+    Format {
+        name: "tsv",
+        endings: &["tsv", "tab"],
+        keys: CSV_KEYS,
+        opener: csv::tabs,
+        raw: Some(csv::raw_tabs),
+    },
+    Format {
+        name: "jsonl",
+        endings: &["jsonl", "ndjson"],
+        keys: JSON_KEYS,
+        opener: json::lines,
+        raw: Some(json::raw),
+    },
+    Format {
+        name: "json",
+        endings: &["json"],
+        keys: JSON_KEYS,
+        opener: json::elements,
+        raw: Some(json::raw),
+    },
+    Format {
+        name: "fixed",
+        endings: &["fixed"],
+        keys: FIXED_KEYS,
+        opener: fixed::opener,
+        raw: Some(fixed::raw),
+    },
+    Format {
+        name: "parquet",
+        endings: &["parquet"],
+        keys: &[LIST],
+        opener: parquet::opener,
+        raw: None,
+    },
 ];
 
 /// Kinds of files that will be read one day.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use kiln_core::{Fault, Source};
+use kiln_core::{Fault, RawReader, Source};
 use kiln_files::{
-    Column, ColumnType, JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource, Missing,
-    OpenFile,
+    Column, ColumnType, FileColumns, JsonColumn, JsonOptions, JsonPath, JsonRecords, JsonSource,
+    Missing, OpenFile, RawJson,
 };
 
 use super::columns::{Written, written};
@@ -45,6 +45,16 @@ fn opener(
         complete.get_or_init(|| options.with_columns_of(&source.schema()));
         Ok(Box::new(source))
     }))
+}
+
+/// Records of either.
+pub(super) fn raw(
+    job: &JobFile,
+    source: &SourceSpec,
+    columns: &FileColumns,
+) -> Result<Box<dyn RawReader>, Problem> {
+    let options = options(job, source, JsonRecords::Lines)?;
+    Ok(Box::new(RawJson::new(&options, columns)?))
 }
 
 fn options(

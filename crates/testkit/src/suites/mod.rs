@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod ledger;
 pub mod modes;
+pub mod redrive;
 pub mod rules;
 pub mod sink;
 pub mod source;
@@ -102,6 +103,10 @@ macro_rules! sink_suite {
         }
         $crate::cases! { rules, $fresh:
             broken_rules_are_counted_with_their_unit
+        }
+        $crate::cases! { redrive, $fresh:
+            letters_are_redriven_with_their_unit
+            a_letter_is_redriven_once
         }
     };
 }
