@@ -131,7 +131,11 @@ async fn assert_all(on: &On) {
         let [id, customer, price, note, file, line] =
             [0, 1, 2, 3, 4, 5].map(|i| row[i].as_deref().unwrap());
         let n: u32 = id.parse().unwrap();
-        assert_eq!((customer, price), (if n % 5 == 0 { "new" } else { "old" }, "12.25"), "{id}");
+        assert_eq!(
+            (customer, price),
+            (if n.is_multiple_of(5) { "new" } else { "old" }, "12.25"),
+            "{id}"
+        );
         let expected = match n % 2 {
             0 => (format!("a \"{id}\", of\ntwo lines"), "one.csv", n),
             _ => (format!("n{id}"), "two.csv", n / 2 + 2),

@@ -327,8 +327,10 @@ async fn open_source(
 ) -> Option<Box<dyn Source>> {
     if job.redriven().is_some() || spec.dead_letters.is_some() {
         let opened = source::letters::open(job, step, spec, target?).await;
-        let what = |source: &Box<dyn Source>| source.name().to_owned();
-        let what = opened.as_ref().map_or_else(|_| "dead letters".to_owned(), what);
+        let what = match &opened {
+            Ok(source) => source.name().to_owned(),
+            Err(_) => "dead letters".to_owned(),
+        };
         return checks.add(what, opened, |source| {
             let letters = source.progress().total.unwrap_or_default();
             Some(format!("{letters} to read again"))
