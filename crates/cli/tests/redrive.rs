@@ -351,3 +351,30 @@ fn steps_and_tables_are_read_again() {
     let ended = place.kiln(&["dead-letters", "redrive", "job.toml"]).exits(0);
     assert!(ended.stdout.contains("no dead letters to redrive"), "{}", ended.stdout);
 }
+
+/// Files that are published are complete: a redrive would have to take their place. A
+/// job of its own writes what failed beside them.
+#[test]
+fn files_are_not_added_to() {
+    let place = Place::new();
+    let job = |name: &str, source: &str, rule: &str| {
+        format!(
+            "name = \"{name}\"\n[source]\n{source}\n[source.columns]\nid = \"int\"\n[[require]]\n\
+             rule = \"{rule}\"\n[target]\nfile = \"{name}\"\nformat = \"csv\"\n\
+             ledger = \"sqlite:book.db\"\n[[write]]\ntable = \"things\"\n",
+        )
+    };
+    place.write("job.toml", &job("out", "file = \"in.csv\"", "id <> 2"));
+    place.write("in.csv", "id,name\n1,a\n2,b\n3,c\n");
+    place.kiln(&["run", "job.toml"]).exits(0);
+    place.kiln(&["dead-letters", "redrive", "job.toml"]).exits(78).says("published and complete");
+
+    let source = "format = \"csv\"\ndead_letters = { job = \"out\" }";
+    place.write("mended.toml", &job("mended", source, "id > 0"));
+    place.kiln(&["run", "mended.toml"]).exits(0);
+    let read = |folder: &str, part: &str| {
+        fs::read_to_string(place.path(folder).join(format!("things-{part}.csv"))).unwrap()
+    };
+    assert_eq!(read("out", "000000000001-000000000003"), "id,name\n1,a\n3,c\n");
+    assert_eq!(read("mended", "000000000001-000000000001"), "id,name\n2,b\n");
+}

@@ -81,12 +81,16 @@ impl JobFile {
     ///
     /// # Errors
     /// [`Kind::InputMissing`](kiln_core::Kind::InputMissing): there is no such run or
-    /// step; if the ledger can't be read.
+    /// step; [`Kind::Config`](kiln_core::Kind::Config): the target is files; if the
+    /// ledger can't be read.
     pub async fn open_letters(
         &self,
         of: Option<&str>,
         step: Option<&str>,
     ) -> Result<Option<(Redrive, Vec<RunId>)>, Problem> {
+        if target::is_files(self) {
+            return Err(no_redrive_into_files().into());
+        }
         let ledger = self.database().await?.ledger();
         let mut all = redrive::open(ledger.as_ref(), self.name(), Some(&self.parameters())).await?;
         let unfinished =
@@ -288,6 +292,15 @@ impl JobFile {
         u64::try_from(*number.get_ref())
             .map_err(|_| self.problem(number.span(), Fault::config("it can't be negative")))
     }
+}
+
+/// Said where a redrive would have to add to what is published, or replace it.
+fn no_redrive_into_files() -> Fault {
+    Fault::config("dead letters can't be redriven into files: those are published and complete")
+        .with_hint(
+            "write them to a folder of their own: a job whose source is dead_letters = { job = \
+             \"…\" }, with the ledger of this one: [target] ledger = \"sqlite:…\"",
+        )
 }
 
 /// The byte of the SQL that a message names as `line 2, column 8`.
