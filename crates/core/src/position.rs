@@ -23,7 +23,8 @@ use crate::Counts;
 pub struct Position {
     /// How many items lie before this place, failures included.
     pub ordinal: u64,
-    /// What the source needs to find the place again. Empty: the start.
+    /// What the source needs to find the place again. Empty: the start, of which
+    /// there is nothing to know.
     pub place: String,
 }
 

@@ -53,8 +53,19 @@ pub trait Source: Send {
         Ok(false)
     }
 
+    /// Where it starts. A source whose order hangs on something that it decides
+    /// when it is first read gives a position before the first item whose `place`
+    /// keeps that; it is committed before any item is, so that a run that goes on
+    /// has the same order. Called, if at all, before anything is read.
+    ///
+    /// # Errors
+    /// What keeps the source from being read.
+    async fn start(&mut self) -> Result<Position> {
+        Ok(Position::default())
+    }
+
     /// Goes to a position that a chunk of this source ended at, or to the
-    /// start.
+    /// start: the one of [`start`](Source::start), or an empty one.
     ///
     /// # Errors
     /// [`Kind::Config`](crate::Kind::Config) if it is no position of this

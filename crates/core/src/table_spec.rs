@@ -26,9 +26,16 @@ pub struct TableSpec {
     /// For how long after its watermark a row may still be on its way to being
     /// committed; a younger one is left to the next run.
     pub lag: Duration,
+    /// How many connections read the table side by side, each a range of the
+    /// key. With one, rows come in the order of their key; with several they
+    /// come from each range in turn. From 1 to [`MOST_RANGES`](Self::MOST_RANGES).
+    pub ranges: usize,
 }
 
 impl TableSpec {
+    /// The most connections that read one table.
+    pub const MOST_RANGES: usize = 64;
+
     /// All rows and columns of a table, by its primary key.
     pub fn new(table: TableName) -> Self {
         Self {
@@ -39,6 +46,7 @@ impl TableSpec {
             snapshot: false,
             watermark: None,
             lag: Duration::ZERO,
+            ranges: 1,
         }
     }
 }

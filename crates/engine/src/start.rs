@@ -93,6 +93,7 @@ async fn starts_behind(job: &mut Job, newest: Option<&RunRecord>) -> Result<bool
             if old.state == RunState::Completed {
                 let marks = job.ledger.marks(&old.start.id, &step.name).await?;
                 let ends = marks.into_iter().map(|(_, mark)| mark.checkpoint.position);
+                let ends = ends.filter(|end| end.ordinal > 0);
                 place = ends.max_by_key(|end| end.ordinal).map(|end| end.place).unwrap_or_default();
             }
             if place.is_empty() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kiln_core::{
     Checkpoint, ChunkLimits, Claim, Counts, Fault, Kind, LaneKey, Ledger, Mapper as _, Mark,
-    Result, Run, Sink, Span, Write,
+    Position, Result, Run, Sink, Span, Write,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -180,7 +180,8 @@ impl Work<'_> {
         Ok(ready)
     }
 
-    /// Where nothing is done yet, commits the state that the mappers begin with.
+    /// Where nothing is done yet, commits what the order of the items hangs on, and
+    /// the state that the mappers begin with.
     async fn begin(
         &mut self,
         lanes: Vec<LaneRunner>,
@@ -192,17 +193,28 @@ impl Work<'_> {
         }
         self.step.mapper.restore(None)?;
         self.open_mappers().await?;
-        let state = self.step.mapper.save();
-        if state.is_none() {
+        let at = Checkpoint { position: self.start().await?, state: self.step.mapper.save() };
+        if at == Checkpoint::default() {
             return Ok(lanes);
         }
-        let at = Checkpoint { state, ..Checkpoint::default() };
         let mut ready = Vec::new();
         for lane in lanes {
             let unit = self.router.no_items(Span { from: 0, to: 0 }, &at);
             ready.push(lane.run_one(unit, Arc::clone(limit)).await?);
         }
         Ok(ready)
+    }
+
+    /// Where the source starts.
+    async fn start(&mut self) -> Result<Position> {
+        let Context { events, stop, options, .. } = self.context;
+        let mut retry = Retry::new(options.retry);
+        loop {
+            match self.step.source.start().await {
+                Ok(position) => return Ok(position),
+                Err(fault) => retry.pause(fault, events, &mut stop.clone()).await?,
+            }
+        }
     }
 
     async fn open_mappers(&mut self) -> Result<()> {

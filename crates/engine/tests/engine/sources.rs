@@ -216,3 +216,85 @@ async fn again_reads_everything() {
     let report = growing(&target, &there).run().await;
     assert_complete(&report, counts(0, 0, 0));
 }
+
+/// Twenty numbers in an order that each start decides anew.
+struct Dealt {
+    starts: Arc<AtomicI64>,
+    /// The number that comes first, once that is decided, and how many were given.
+    at: Option<(i64, i64)>,
+}
+
+impl Dealt {
+    fn position(&self) -> Position {
+        let (first, given) = self.at.expect("a source that has started");
+        Position { ordinal: u64::try_from(given).unwrap(), place: format!("{first}:{given}") }
+    }
+}
+
+#[async_trait]
+impl Source for Dealt {
+    fn name(&self) -> &str {
+        "dealt"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::default().with("table", "dealt")
+    }
+
+    async fn start(&mut self) -> Result<Position> {
+        self.at = Some((self.starts.fetch_add(7, Ordering::SeqCst), 0));
+        Ok(self.position())
+    }
+
+    async fn seek(&mut self, position: &Position) -> Result<()> {
+        let (first, given) = position.place.split_once(':').expect("a place");
+        self.at = Some((first.parse().unwrap(), given.parse().unwrap()));
+        Ok(())
+    }
+
+    async fn next(&mut self, limits: &ChunkLimits) -> Result<Option<Chunk>> {
+        let (start, (first, given)) = (self.position(), self.at.expect("a place"));
+        let to = (given + i64::try_from(limits.items).unwrap()).min(20);
+        let values: Int64Array = (given..to).map(|n| (first + n) % 20 + 1).collect();
+        if values.is_empty() {
+            return Ok(None);
+        }
+        self.at = Some((first, to));
+        let end = self.position();
+        let batch = RecordBatch::try_new(self.schema(), vec![Arc::new(values)]).unwrap();
+        let ordinals = (start.ordinal + 1..=end.ordinal).collect();
+        let items = Items { batch, ordinals, origins: Arc::new(NoOrigins) };
+        Ok(Some(Chunk { start, end, items, failures: Vec::new() }))
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { done: self.position().ordinal, total: Some(20) }
+    }
+}
+
+/// The order that a run began with is kept before its first item is done: it is
+/// decided once, wherever the run broke and whatever lanes it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_decided_once() {
+    for (broken, lanes) in [(1, 1), (5, 1), (3, 2), (12, 3)] {
+        let (target, starts) = (MemoryTarget::new(), Arc::new(AtomicI64::new(0)));
+        let dealt = |lanes| {
+            let source = Dealt { starts: Arc::clone(&starts), at: None };
+            job(&target, source, 4).options(Options { lanes, ..options(4) })
+        };
+        let breaks = move |o| if o == broken { Err(Fault::config("broken")) } else { Ok(()) };
+        let report = dealt(lanes).map(Probe::new().hook(breaks).boxed()).run().await;
+        assert_eq!(fault(&report).message(), "broken");
+        let report = dealt(1).run().await;
+        assert!(report.resumed);
+        assert_complete(&report, counts(20, 0, 0));
+        let mut all = written(&target);
+        all.sort_unstable();
+        assert_eq!(all, upto(20), "broken at {broken}");
+        assert_eq!(starts.load(Ordering::SeqCst), 7, "broken at {broken}");
+    }
+}
