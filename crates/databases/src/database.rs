@@ -37,13 +37,13 @@ pub trait Database: Send + Sync {
     fn catalog(&self, spec: CatalogSpec) -> Arc<dyn Catalog>;
 
     /// A table whose rows are items, read page by page in the order of their
-    /// key on a connection of its own. Opening it looks at the table and reads
-    /// none of its rows.
+    /// key on a connection of its own, or in ranges of the key on one for each.
+    /// Opening it looks at the table and reads none of its rows.
     ///
     /// # Errors
     /// [`Kind::Config`](kiln_core::Kind::Config) if there is no such table or
-    /// column, the key is not unique, may be NULL or can't be ordered by, or the
-    /// condition is no SQL.
+    /// column, the key is not unique, may be NULL or can't be ordered by, the
+    /// condition is no SQL, or so many ranges can't be.
     async fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>>;
 }
 

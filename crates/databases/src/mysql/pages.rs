@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::DataType;
 use async_trait::async_trait;
-use kiln_core::Result;
+use kiln_core::{Fault, Result};
 use mysql_async::{Row, Value};
 
 use super::fault::{DbError, fault};
@@ -13,7 +13,7 @@ use super::order::KeyKind;
 use super::read_as::cell;
 use super::server::Server;
 use super::session::Session;
-use crate::pages::{KeyValue, Page, Pages, Statement, lost_snapshot, of_source};
+use crate::pages::{Page, Pages, Statement, Window, lost_snapshot, of_source};
 
 /// What a session that reads has otherwise than one that writes. A value is
 /// written in one way only, with its quotes doubled, and any date may be, as
@@ -68,14 +68,6 @@ impl MysqlPages {
         Ok(session)
     }
 
-    /// The statement for the rows behind a key.
-    fn sql(&mut self, behind: Option<&[KeyValue]>, most: usize) -> Result<String> {
-        let key = behind.unwrap_or_default().iter().zip(&self.order);
-        self.statement.behind = key.map(|(v, kind)| kind.literal(v)).collect::<Result<_>>()?;
-        self.statement.limit = most.to_string();
-        Ok(self.statement.sql(behind.is_some()))
-    }
-
     async fn fill(&self, session: &mut Session, sql: &str, mut page: Page) -> Result<Page> {
         let mut pushed = Ok(());
         let take = |row: &Row| {
@@ -102,13 +94,11 @@ pub(super) async fn set_to_read(session: &mut Session) -> Result<(), DbError> {
 
 #[async_trait]
 impl Pages for MysqlPages {
-    async fn read(
-        &mut self,
-        behind: Option<Vec<KeyValue>>,
-        most: usize,
-        page: Page,
-    ) -> Result<Page> {
-        let sql = self.sql(behind.as_deref(), most)?;
+    async fn read(&mut self, window: &Window, page: Page) -> Result<Page> {
+        let sql = self.statement.sql(window, |column, value| match self.order.get(column) {
+            Some(kind) => kind.literal(value),
+            None => Err(Fault::bug("a key of too many values")),
+        })?;
         let (mut session, began) = match self.session.take() {
             Some(session) if self.snapshot || !session.is_lost() => (session, true),
             _ => (self.begin().await?, false),
@@ -120,6 +110,27 @@ impl Pages for MysqlPages {
             }
             Err(fault) if began && self.snapshot => Err(lost_snapshot(of_source(fault))),
             Err(fault) => Err(of_source(fault)),
+        }
+    }
+
+    fn another(&self) -> Self {
+        let (server, statement) = (Arc::clone(&self.server), self.statement.clone());
+        Self::new(server, statement, self.types.clone(), self.order.clone(), self.snapshot)
+    }
+
+    fn of_keys(&self) -> Self {
+        let (server, statement) = (Arc::clone(&self.server), self.statement.of_keys());
+        Self::new(server, statement, Vec::new(), self.order.clone(), false)
+    }
+
+    /// There is no way to it; a table that is opened so is refused.
+    async fn agree(readers: &mut [Self]) -> Result<()> {
+        match readers {
+            [first, _, ..] if first.snapshot => {
+                Err(Fault::config("a run that was begun in ranges can't go on by a snapshot")
+                    .with_hint("leave snapshot out, or start a new run with --again"))
+            }
+            _ => Ok(()),
         }
     }
 }

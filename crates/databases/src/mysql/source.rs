@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, Schema};
 use kiln_core::{Fault, Result, Source, TableName, TableSpec};
 
 use super::fault::{fault, is_missing_part};
-use super::order::{Order, column};
+use super::order::{KeyKind, Order, column};
 use super::pages::{MysqlPages, SNAPSHOT_TIME, set_to_read};
 use super::read_as::{is_instant, selected, type_of};
 use super::server::Server;
@@ -39,9 +39,10 @@ pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dy
         database: without_user(server.url()),
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         order: order.columns.iter().map(|c| c.name.clone()).collect(),
+        is_number: order.kinds.first() == Some(&KeyKind::Number),
     };
     let pages = MysqlPages::new(server, statement, types, order.kinds, spec.snapshot);
-    Ok(Box::new(TableSource::new(spec, described, pages)))
+    Ok(Box::new(TableSource::new(spec, described, pages)?))
 }
 
 async fn find(server: &Server, session: &mut Session, name: &TableName) -> Result<Table> {
@@ -69,6 +70,13 @@ fn check_table(table: &Table, spec: &TableSpec) -> Result<()> {
         ))
         .with_hint(format!("leave snapshot out, or ALTER TABLE {name} ENGINE = InnoDB")));
     }
+    if spec.snapshot && spec.ranges > 1 {
+        return Err(Fault::config(format!(
+            "{name} can't be read in ranges by a snapshot: in MySQL and MariaDB each connection \
+             has one of its own"
+        ))
+        .with_hint("leave ranges or snapshot out"));
+    }
     Ok(())
 }
 
@@ -95,7 +103,8 @@ async fn look_at(
     set_to_read(session).await.map_err(|e| fault(&e))?;
     let all = format!("SELECT * FROM {} LIMIT 0", table.sql);
     let all = spec.columns.is_empty().then_some(all);
-    for sql in all.into_iter().chain([statement.sql(true)]) {
+    let page = statement.probe(&vec!["?".to_owned(); statement.keys.len()]);
+    for sql in all.into_iter().chain([page]) {
         match session.look_at(&sql).await {
             Err(e) if is_rehearsed && is_missing_part(&e) => {}
             looked => {
@@ -118,7 +127,7 @@ fn statement(
     let own = quoted(&spec.table.name)?;
     let named = |c: &&Column| Ok(format!("{own}.{}", quoted(&c.name)?));
     let keys: Vec<String> = order.columns.iter().map(named).collect::<Result<_>>()?;
-    let select = columns.iter().chain(&order.columns).map(|c| Ok(selected(&named(c)?, c)));
+    let selected = |c: &&Column| Ok(selected(&named(c)?, c));
     let index = match order.index.filter(|_| spec.filter.is_none()) {
         Some(index) => format!(" FORCE INDEX ({})", quoted(index)?),
         None => String::new(),
@@ -132,11 +141,10 @@ fn statement(
     }
     Ok(Statement {
         table: format!("{}{index}", table.sql),
-        select: select.collect::<Result<_>>()?,
-        behind: vec!["?".to_owned(); keys.len()],
-        compares_rows: false,
-        limit: "?".to_owned(),
+        columns: columns.iter().map(selected).collect::<Result<_>>()?,
+        keys: order.columns.iter().map(selected).collect::<Result<_>>()?,
         order: keys,
+        compares_rows: false,
         conditions,
     })
 }

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use kiln_core::{Cell, Origin, Origins, cells_as_json};
 use serde_json::{Map, Value};
 
-use super::place::{KeyValue, shown};
+use super::place::{Key, shown};
 
 /// The rows of a page by their ordinals.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct RowOrigins {
     /// The last ordinal before the page.
     pub(super) before: u64,
     /// The key of each row.
-    pub(super) keys: Vec<Vec<KeyValue>>,
+    pub(super) keys: Vec<Key>,
     pub(super) batch: RecordBatch,
     /// The ordinal of each row of the batch.
     pub(super) ordinals: Vec<u64>,

@@ -1,16 +1,16 @@
-//! The rows of one chunk while it is read.
+//! The rows of one page while it is read.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
-use kiln_core::{Cell, Chunk, ChunkLimits, Failure, Fault, Items, Position, Result, Stage};
+use kiln_core::{Cell, ChunkLimits, Fault, Result};
 
 use super::fill::Filler;
-use super::origins::{RowOrigins, json};
-use super::place::{KeyValue, write_place};
+use super::origins::json;
+use super::place::Key;
+use super::rows::{Failed, Row, Rows};
 
 /// A value that its column can't be read as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,66 +27,49 @@ pub(crate) struct Page {
     table: String,
     schema: SchemaRef,
     limits: ChunkLimits,
-    start: Position,
     began: Option<Instant>,
     fillers: Vec<Filler>,
-    ordinals: Vec<u64>,
-    keys: Vec<Vec<KeyValue>>,
-    failures: Vec<Failure>,
-    failed: BTreeMap<u64, String>,
+    rows: Vec<Row>,
     bytes: usize,
 }
 
 impl Page {
-    /// An empty page behind `start`.
-    pub(super) fn new(
-        table: &str,
-        schema: &SchemaRef,
-        limits: ChunkLimits,
-        start: Position,
-    ) -> Result<Self> {
+    /// An empty page.
+    pub(super) fn new(table: &str, schema: &SchemaRef, limits: ChunkLimits) -> Result<Self> {
         let fillers = schema.fields().iter().map(|f| Filler::new(f.data_type()));
         Ok(Self {
             table: table.to_owned(),
             schema: Arc::clone(schema),
             limits,
-            start,
             began: None,
             fillers: fillers.collect::<Result<_>>()?,
-            ordinals: Vec::new(),
-            keys: Vec::new(),
-            failures: Vec::new(),
-            failed: BTreeMap::new(),
+            rows: Vec::new(),
             bytes: 0,
         })
     }
 
     /// Adds the next row: its key, and what was read in each column.
-    pub(crate) fn push(
-        &mut self,
-        key: Vec<KeyValue>,
-        cells: &[Result<Cell<'_>, Misfit>],
-    ) -> Result<()> {
+    pub(crate) fn push(&mut self, key: Key, cells: &[Result<Cell<'_>, Misfit>]) -> Result<()> {
         self.began.get_or_insert_with(Instant::now);
-        let ordinal = self.start.ordinal + self.keys.len() as u64 + 1;
-        self.keys.push(key);
-        self.bytes += cells.iter().map(size).sum::<usize>();
-        match cells.iter().zip(self.schema.fields()).find_map(|(c, f)| Some((c.as_ref().err()?, f)))
-        {
+        let bytes = cells.iter().map(size).sum::<usize>();
+        self.bytes += bytes;
+        let misfit =
+            cells.iter().zip(self.schema.fields()).find_map(|(c, f)| Some((c.as_ref().err()?, f)));
+        let failed = match misfit {
             None => {
                 for (filler, cell) in self.fillers.iter_mut().zip(cells.iter().flatten()) {
                     filler.push(*cell)?;
                 }
-                self.ordinals.push(ordinal);
+                None
             }
             Some((misfit, field)) => {
                 let fault = Fault::item(format!("{}.{} {}", self.table, field.name(), misfit.why))
                     .with_code("type")
                     .with_column(field.name());
-                self.failures.push(Failure { ordinal, stage: Stage::Parse, fault });
-                self.failed.insert(ordinal, self.raw(cells));
+                Some(Box::new(Failed { fault, raw: self.raw(cells) }))
             }
-        }
+        };
+        self.rows.push(Row { key, bytes, failed });
         Ok(())
     }
 
@@ -101,15 +84,12 @@ impl Page {
 
     /// Whether a limit is reached.
     pub(crate) fn is_full(&self) -> bool {
-        let ChunkLimits { items, bytes, age } = self.limits;
-        (items > 0 && self.rows() >= items)
-            || (bytes > 0 && self.bytes >= bytes)
-            || (!age.is_zero() && self.began.is_some_and(|began| began.elapsed() >= age))
+        is_full(&self.limits, self.rows.len(), self.bytes, self.began)
     }
 
     /// How many rows it has.
     pub(super) fn rows(&self) -> usize {
-        self.keys.len()
+        self.rows.len()
     }
 
     /// How many bytes they have.
@@ -118,30 +98,32 @@ impl Page {
     }
 
     /// The key of the last row.
-    pub(super) fn last(&self) -> Option<&[KeyValue]> {
-        self.keys.last().map(Vec::as_slice)
+    pub(super) fn last(&self) -> Option<&Key> {
+        self.rows.last().map(|row| &row.key)
     }
 
-    /// The page as a chunk; none if it is empty.
-    pub(super) fn finish(self) -> Result<Option<Chunk>> {
-        let Some(last) = self.last() else { return Ok(None) };
-        let place = write_place(last);
-        let end = Position { ordinal: self.start.ordinal + self.keys.len() as u64, place };
+    /// What was read.
+    pub(super) fn finish(self) -> Result<Rows> {
+        let items = self.rows.iter().filter(|row| row.failed.is_none()).count();
         let columns = self.fillers.into_iter().map(Filler::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(self.ordinals.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(items));
         let batch = RecordBatch::try_new_with_options(self.schema, columns, &options)
             .map_err(|e| Fault::bug(format!("{}: its rows make no batch: {e}", self.table)))?;
-        let origins = RowOrigins {
-            table: self.table,
-            before: self.start.ordinal,
-            keys: self.keys,
-            batch: batch.clone(),
-            ordinals: self.ordinals.clone(),
-            failed: self.failed,
-        };
-        let items = Items { batch, ordinals: self.ordinals, origins: Arc::new(origins) };
-        Ok(Some(Chunk { start: self.start, end, items, failures: self.failures }))
+        Ok(Rows { batch, rows: self.rows })
     }
+}
+
+/// Whether a limit is reached by so many rows and bytes since the first of them.
+pub(super) fn is_full(
+    limits: &ChunkLimits,
+    rows: usize,
+    bytes: usize,
+    began: Option<Instant>,
+) -> bool {
+    let ChunkLimits { items, bytes: most, age } = *limits;
+    (items > 0 && rows >= items)
+        || (most > 0 && bytes >= most)
+        || (!age.is_zero() && began.is_some_and(|began| began.elapsed() >= age))
 }
 
 /// The bytes of a value, about.

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// The key of a row.
+pub(crate) type Key = Vec<KeyValue>;
+
 /// One value of a row's key, exactly as the database compares it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum KeyValue {
@@ -18,6 +21,24 @@ pub(crate) enum KeyValue {
 }
 
 impl KeyValue {
+    /// The whole number that it is, if it is one. Where `is_number` says so, a
+    /// text is one, too: some databases give numbers as text.
+    pub(super) fn whole(&self, is_number: bool) -> Option<i128> {
+        match self {
+            Self::Int(i) => Some(i128::from(*i)),
+            Self::Text(text) if is_number => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Another whole number, written as this one is.
+    pub(super) fn with_whole(&self, number: i128) -> Self {
+        match (self, i64::try_from(number)) {
+            (Self::Int(_), Ok(i)) => Self::Int(i),
+            _ => Self::Text(number.to_string()),
+        }
+    }
+
     fn to_json(&self) -> Value {
         match self {
             Self::Int(i) => json!(i),
@@ -49,12 +70,17 @@ impl KeyValue {
 
 /// A key as the text of a place: a JSON array.
 pub(crate) fn write_place(key: &[KeyValue]) -> String {
-    Value::from_iter(key.iter().map(KeyValue::to_json)).to_string()
+    json_of(key).to_string()
 }
 
-/// The key of so many values that a place names.
-pub(crate) fn read_place(place: &str, values: usize) -> Option<Vec<KeyValue>> {
-    let Value::Array(parts) = serde_json::from_str(place).ok()? else { return None };
+/// A key as JSON.
+pub(super) fn json_of(key: &[KeyValue]) -> Value {
+    Value::from_iter(key.iter().map(KeyValue::to_json))
+}
+
+/// The key of so many values that JSON holds.
+pub(super) fn key_of(json: &Value, values: usize) -> Option<Key> {
+    let Value::Array(parts) = json else { return None };
     if parts.len() != values {
         return None;
     }
@@ -88,6 +114,10 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_place(place: &str, values: usize) -> Option<Key> {
+        key_of(&serde_json::from_str(place).ok()?, values)
+    }
 
     #[test]
     fn a_key_comes_back_exactly_as_it_was() {

@@ -7,30 +7,39 @@ use async_trait::async_trait;
 use kiln_core::{
     Chunk, ChunkLimits, Fault, Fingerprint, Position, Progress, Result, SINCE, Source, TableSpec,
 };
+use serde_json::Value;
 
+use super::beside::Beside;
+use super::cut::Cutter;
 use super::page::Page;
-use super::place::{KeyValue, read_place};
-
-/// How many rows are asked for while nobody knows how large they are.
-const FIRST_PAGE: usize = 100;
-
-/// How many rows are asked for at once where a chunk has no limit of its own.
-const LARGEST_PAGE: usize = 10_000;
+use super::place::{Key, key_of, write_place};
+use super::ranges::Ranges;
+use super::room::Seen;
+use super::rows::Rows;
+use super::window::Window;
 
 /// The part of reading that each database does its own way.
 #[async_trait]
-pub(crate) trait Pages: Send {
-    /// Adds to `page`, in order, at most `most` of the rows behind a key (or
-    /// from the start) and stops early where it is full.
+pub(crate) trait Pages: Send + Sized + 'static {
+    /// Adds the rows of a window to `page`, in order, and stops early where it is
+    /// full.
     ///
     /// # Errors
     /// What keeps the table from being read; whatever was open is let go.
-    async fn read(
-        &mut self,
-        behind: Option<Vec<KeyValue>>,
-        most: usize,
-        page: Page,
-    ) -> Result<Page>;
+    async fn read(&mut self, window: &Window, page: Page) -> Result<Page>;
+
+    /// Another reader of the same rows, on a connection of its own.
+    fn another(&self) -> Self;
+
+    /// A reader of the keys of the rows alone, of the moment at which it reads.
+    fn of_keys(&self) -> Self;
+
+    /// Has readers that have read nothing see the table at one moment, where they
+    /// read by snapshots.
+    ///
+    /// # Errors
+    /// What keeps them from it.
+    async fn agree(readers: &mut [Self]) -> Result<()>;
 }
 
 /// What there is to know of a table before it is read.
@@ -42,79 +51,155 @@ pub(crate) struct Described {
     pub(crate) schema: SchemaRef,
     /// What its rows are ordered by: the watermark if there is one, the key.
     pub(crate) order: Vec<String>,
+    /// Whether values of the first of them are numbers, where they come as text.
+    pub(crate) is_number: bool,
 }
 
-/// A table that is read page by page.
+/// A table that is read page by page: by one reader, or by one for each range.
+/// Which of the two is told by the place, so a run goes on as it began.
 pub(crate) struct TableSource<P> {
     pages: P,
     name: String,
-    schema: SchemaRef,
-    /// How many values a key has.
-    values: usize,
+    described: Described,
     fingerprint: Fingerprint,
     /// Where a source starts that reads only what is new.
     since: Option<String>,
     at: Position,
-    /// Rows read so far, and their bytes.
-    seen: (usize, usize),
+    seen: Seen,
+    /// Into how many ranges it is cut.
+    many: usize,
+    /// Where, once it is.
+    bounds: Option<Vec<Key>>,
+    /// The readers of ranges: at work, or not.
+    beside: Option<Beside<P>>,
+    idle: Vec<P>,
+}
+
+/// Where in a table.
+enum Place {
+    Start,
+    /// Behind a row.
+    Behind(Key),
+    /// In several ranges.
+    In(Ranges),
 }
 
 impl<P: Pages> TableSource<P> {
-    pub(crate) fn new(spec: &TableSpec, described: Described, pages: P) -> Self {
-        let Described { database, schema, order } = described;
+    /// # Errors
+    /// [`Kind::Config`](kiln_core::Kind::Config) if so many ranges can't be.
+    pub(crate) fn new(spec: &TableSpec, described: Described, pages: P) -> Result<Self> {
+        let most = TableSpec::MOST_RANGES;
+        if !(1..=most).contains(&spec.ranges) {
+            return Err(Fault::config(format!("a table is read in 1 to {most} ranges")));
+        }
+        let fields = described.schema.fields().iter();
         let columns: Vec<String> =
-            schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+            fields.map(|f| format!("{} {}", f.name(), f.data_type())).collect();
         let mut fingerprint = Fingerprint::default()
-            .with("database", database)
+            .with("database", &described.database)
             .with("table", &spec.table)
             .with("columns", columns.join(", "))
-            .with("order", order.join(", "));
+            .with("order", described.order.join(", "));
         if let Some(filter) = &spec.filter {
             fingerprint = fingerprint.with("where", filter);
         }
-        Self {
+        Ok(Self {
             pages,
             name: spec.table.to_string(),
-            schema,
-            values: order.len(),
+            described,
             fingerprint,
             since: spec.watermark.is_some().then(String::new),
             at: Position::default(),
-            seen: (0, 0),
-        }
+            seen: Seen::default(),
+            many: spec.ranges,
+            bounds: None,
+            beside: None,
+            idle: Vec::new(),
+        })
     }
 
-    /// The key at a place; none at the start.
-    fn key(&self, place: &str) -> Result<Option<Vec<KeyValue>>> {
+    fn place(&self, place: &str) -> Result<Place> {
         if place.is_empty() {
-            return Ok(None);
+            return Ok(Place::Start);
         }
-        read_place(place, self.values).map(Some).ok_or_else(|| no_place(place, &self.name))
+        let values = self.described.order.len();
+        let read = serde_json::from_str(place).ok().and_then(|json: Value| match json {
+            Value::Object(_) => Ranges::read(&json, values).map(Place::In),
+            json => key_of(&json, values).map(Place::Behind),
+        });
+        read.ok_or_else(|| no_place(place, &self.name))
     }
 
-    /// Where reading goes on.
-    fn behind(&self, page: &Page) -> Result<Option<Vec<KeyValue>>> {
-        match (page.last(), &self.since) {
-            (Some(last), _) => Ok(Some(last.to_vec())),
-            (None, Some(since)) if self.at.place.is_empty() => self.key(since),
-            (None, _) => self.key(&self.at.place),
+    /// The key that the start is behind.
+    fn since(&self) -> Result<Option<Key>> {
+        match self.place(self.since.as_deref().unwrap_or_default())? {
+            Place::Behind(key) => Ok(Some(key)),
+            _ => Ok(None),
         }
     }
 
-    /// How many rows to ask for, so that little is sent that the page has no
-    /// room for.
-    fn wanted(&self, page: &Page, limits: &ChunkLimits) -> usize {
-        let items = match limits.items {
-            0 => LARGEST_PAGE,
-            items => items.saturating_sub(page.rows()),
+    /// The ranges at their start.
+    async fn cut(&mut self) -> Result<Ranges> {
+        let bounds = match self.bounds.take() {
+            Some(bounds) => bounds,
+            None => {
+                let (keys, is_number) = (self.pages.of_keys(), self.described.is_number);
+                let cutter = Cutter::new(keys, &self.name, is_number);
+                cutter.bounds(self.since()?, self.many).await?
+            }
         };
-        let (rows, bytes) = (self.seen.0 + page.rows(), self.seen.1 + page.bytes());
-        let room = match (limits.bytes, rows) {
-            (0, _) => LARGEST_PAGE,
-            (_, 0) => FIRST_PAGE,
-            (most, _) => most.saturating_sub(page.bytes()) / (bytes / rows).max(1) + 1,
+        Ok(Ranges::new(self.bounds.insert(bounds)))
+    }
+
+    /// The ranges that are read from where the source is, if it is read in ranges.
+    async fn beside(&mut self) -> Result<Option<Beside<P>>> {
+        if let Some(beside) = self.beside.take() {
+            return Ok(Some(beside));
+        }
+        let ranges = match self.place(&self.at.place)? {
+            Place::In(ranges) => ranges,
+            Place::Start if self.many > 1 => self.cut().await?,
+            Place::Start | Place::Behind(_) => return Ok(None),
         };
-        items.min(room).clamp(1, LARGEST_PAGE)
+        if self.idle.len() != ranges.len() {
+            self.idle = (0..ranges.len()).map(|_| self.pages.another()).collect();
+            P::agree(&mut self.idle).await?;
+        }
+        let (pages, since) = (std::mem::take(&mut self.idle), self.since()?);
+        let beside = Beside::new(&self.name, &self.described.schema, pages, ranges, since.as_ref());
+        Ok(Some(beside))
+    }
+
+    /// The next page of the one reader there is.
+    async fn page(&mut self, limits: &ChunkLimits) -> Result<Rows> {
+        let start = match self.place(&self.at.place)? {
+            Place::Behind(key) => Some(key),
+            _ => self.since()?,
+        };
+        let mut page = Page::new(&self.name, &self.described.schema, *limits)?;
+        loop {
+            let (before, most) = (page.rows(), self.seen.wanted(page.rows(), page.bytes(), limits));
+            let behind = page.last().or(start.as_ref()).cloned();
+            page = self.pages.read(&Window::behind(behind, most), page).await?;
+            if page.is_full() || page.rows() - before < most {
+                break;
+            }
+        }
+        self.seen.add(page.rows(), page.bytes());
+        page.finish()
+    }
+
+    /// The next rows, and the place behind them.
+    async fn rows(&mut self, limits: &ChunkLimits) -> Result<(Rows, String)> {
+        if let Some(mut beside) = self.beside().await? {
+            let rows = beside.next(limits).await?;
+            let place = beside.ranges().write();
+            self.beside = Some(beside);
+            return Ok((rows, place));
+        }
+        let rows = self.page(limits).await?;
+        let place = rows.rows.last().map(|row| write_place(&row.key)).unwrap_or_default();
+        Ok((rows, place))
     }
 }
 
@@ -130,7 +215,7 @@ impl<P: Pages> Source for TableSource<P> {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.described.schema.clone()
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -144,34 +229,41 @@ impl<P: Pages> Source for TableSource<P> {
         if self.since.is_none() {
             return Ok(false);
         }
-        self.key(place)?;
-        self.since = Some(place.to_owned());
+        self.since = Some(match self.place(place)? {
+            Place::In(ranges) => ranges.greatest().map(|key| write_place(key)).unwrap_or_default(),
+            Place::Start | Place::Behind(_) => place.to_owned(),
+        });
         Ok(true)
     }
 
+    async fn start(&mut self) -> Result<Position> {
+        if self.many == 1 {
+            return Ok(Position::default());
+        }
+        let ranges = self.cut().await.map_err(|f| f.at(format_args!("table {}", self.name)))?;
+        Ok(Position { ordinal: 0, place: ranges.write() })
+    }
+
     async fn seek(&mut self, position: &Position) -> Result<()> {
-        let is_start = position.ordinal == 0;
-        let is_possible = position.ordinal <= Position::MOST;
-        if !is_possible || self.key(&position.place)?.is_none() != is_start {
+        let has_read = match self.place(&position.place)? {
+            Place::Start => false,
+            Place::Behind(_) => true,
+            Place::In(ranges) => ranges.greatest().is_some(),
+        };
+        if position.ordinal > Position::MOST || has_read != (position.ordinal > 0) {
             return Err(no_place(&position.place, &self.name));
+        }
+        if let Some(beside) = self.beside.take() {
+            self.idle = beside.into_pages().await.unwrap_or_default();
         }
         self.at = position.clone();
         Ok(())
     }
 
     async fn next(&mut self, limits: &ChunkLimits) -> Result<Option<Chunk>> {
-        let mut page = Page::new(&self.name, &self.schema, *limits, self.at.clone())?;
-        loop {
-            let (before, most) = (page.rows(), self.wanted(&page, limits));
-            let behind = self.behind(&page)?;
-            let read = self.pages.read(behind, most, page).await;
-            page = read.map_err(|fault| fault.at(format_args!("table {}", self.name)))?;
-            if page.is_full() || page.rows() - before < most {
-                break;
-            }
-        }
-        self.seen = (self.seen.0 + page.rows(), self.seen.1 + page.bytes());
-        let chunk = page.finish()?;
+        let read = self.rows(limits).await;
+        let (rows, place) = read.map_err(|fault| fault.at(format_args!("table {}", self.name)))?;
+        let chunk = rows.chunk(&self.name, self.at.clone(), place);
         if let Some(chunk) = &chunk {
             self.at = chunk.end.clone();
         }

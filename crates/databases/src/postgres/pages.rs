@@ -14,7 +14,8 @@ use tokio_postgres::{Client, Error, Row, RowStream};
 use super::fault::fault;
 use super::server::Server;
 use crate::pages::{
-    KeyValue, Misfit, Page, Pages, date, decimal, lost_snapshot, of_source, time, timestamp,
+    KeyValue, Misfit, Page, Pages, Statement, Window, date, decimal, lost_snapshot, of_source,
+    time, timestamp,
 };
 
 /// Begins a transaction that reads, in which the text of a value is the one that
@@ -36,9 +37,9 @@ pub(super) struct PostgresPages {
     server: Arc<Server>,
     /// With a snapshot: in the transaction that sees it.
     client: Option<Client>,
-    /// For the first page, and for one behind a key.
-    sql: [String; 2],
-    parameters: Vec<Type>,
+    statement: Statement,
+    /// The type of each of the key's columns, and its collation.
+    casts: Vec<Cast>,
     types: Vec<DataType>,
     snapshot: bool,
 }
@@ -46,12 +47,12 @@ pub(super) struct PostgresPages {
 impl PostgresPages {
     pub(super) fn new(
         server: Arc<Server>,
-        sql: [String; 2],
-        parameters: Vec<Type>,
+        statement: Statement,
+        casts: Vec<Cast>,
         types: Vec<DataType>,
         snapshot: bool,
     ) -> Self {
-        Self { server, client: None, sql, parameters, types, snapshot }
+        Self { server, client: None, statement, casts, types, snapshot }
     }
 
     /// A connection that is in a transaction, or will be by what is still to be
@@ -65,32 +66,46 @@ impl PostgresPages {
         }
     }
 
+    /// Begins a transaction that sees what another one sees, or else this moment.
+    async fn begin_as(&mut self, other: Option<&str>) -> Result<&Client> {
+        let client = self.server.connect().await?;
+        let same = match other {
+            Some(snapshot) => format!("; SET TRANSACTION SNAPSHOT '{snapshot}'"),
+            None => String::new(),
+        };
+        let begin = format!("{BEGIN_SNAPSHOT}{same}; {EXACT_TEXT}");
+        client.batch_execute(&begin).await.map_err(|e| fault(&e))?;
+        Ok(self.client.insert(client))
+    }
+
     /// Begins, and asks for the rows, in one message.
     async fn ask(
         &self,
         client: &Client,
         begin: Option<&str>,
-        behind: Option<&[KeyValue]>,
-        most: usize,
+        window: &Window,
     ) -> Result<RowStream> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let key = behind.unwrap_or_default();
-        let mut values: Vec<&(dyn ToSql + Sync)> = vec![&most];
-        for value in key {
+        let mut key: Vec<&str> = Vec::new();
+        for value in window.behind.iter().chain(&window.upto).flatten() {
             match value {
-                KeyValue::Text(text) => values.push(text),
+                KeyValue::Text(text) => key.push(text),
                 other => return Err(Fault::config(format!("{other:?} is no key of a row"))),
             }
         }
-        let sql = if behind.is_some() { &self.sql[1] } else { &self.sql[0] };
-        let types = self.parameters.iter().cloned();
+        let mut number = 0;
+        let sql = self.statement.sql(window, |column, _| {
+            number += 1;
+            let cast = self.casts.get(column);
+            cast.map(|cast| cast.of(number)).ok_or_else(|| Fault::bug("a key without a type"))
+        })?;
         let begin = async {
             match begin {
                 Some(begin) => client.batch_execute(&format!("{begin}; {EXACT_TEXT}")).await,
                 None => Ok(()),
             }
         };
-        let rows = client.query_typed_raw(sql, values.into_iter().zip(types));
+        let values = key.iter().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT));
+        let rows = client.query_typed_raw(&sql, values);
         let ((), rows) = tokio::try_join!(begin, rows).map_err(|e| fault(&e))?;
         Ok(rows)
     }
@@ -111,15 +126,10 @@ impl PostgresPages {
 
 #[async_trait]
 impl Pages for PostgresPages {
-    async fn read(
-        &mut self,
-        behind: Option<Vec<KeyValue>>,
-        most: usize,
-        page: Page,
-    ) -> Result<Page> {
+    async fn read(&mut self, window: &Window, page: Page) -> Result<Page> {
         let (client, begin) = self.client().await?;
         let read = async {
-            let rows = self.ask(&client, begin, behind.as_deref(), most).await?;
+            let rows = self.ask(&client, begin, window).await?;
             let page = self.fill(rows, page).await?;
             if !self.snapshot {
                 client.batch_execute("COMMIT").await.map_err(|e| fault(&e))?;
@@ -134,6 +144,47 @@ impl Pages for PostgresPages {
             Err(fault) if begin.is_none() => Err(lost_snapshot(of_source(fault))),
             Err(fault) => Err(of_source(fault)),
         }
+    }
+
+    fn another(&self) -> Self {
+        let (server, statement) = (Arc::clone(&self.server), self.statement.clone());
+        Self::new(server, statement, self.casts.clone(), self.types.clone(), self.snapshot)
+    }
+
+    fn of_keys(&self) -> Self {
+        let (server, statement) = (Arc::clone(&self.server), self.statement.of_keys());
+        Self::new(server, statement, self.casts.clone(), Vec::new(), false)
+    }
+
+    /// The first one's snapshot is everybody's.
+    async fn agree(readers: &mut [Self]) -> Result<()> {
+        let Some((first, others)) = readers.split_first_mut().filter(|(first, _)| first.snapshot)
+        else {
+            return Ok(());
+        };
+        let client = first.begin_as(None).await?;
+        let export = "SELECT pg_catalog.pg_export_snapshot()";
+        let row = client.query_one(export, &[]).await.map_err(|e| fault(&e))?;
+        let snapshot: String = row.try_get(0).map_err(|e| fault(&e))?;
+        for other in others {
+            other.begin_as(Some(&snapshot)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How a text becomes a value of a key's column, comparing as it does.
+#[derive(Debug, Clone)]
+pub(super) struct Cast {
+    pub(super) type_: String,
+    /// ` COLLATE …`, or nothing.
+    pub(super) collation: String,
+}
+
+impl Cast {
+    /// The value of the parameter with this number.
+    pub(super) fn of(&self, parameter: usize) -> String {
+        format!("CAST(${parameter} AS {}){}", self.type_, self.collation)
     }
 }
 

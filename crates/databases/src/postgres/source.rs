@@ -12,12 +12,15 @@ use tokio_postgres::{Client, Error};
 
 use super::fault::fault;
 use super::order::{column, order};
-use super::pages::PostgresPages;
+use super::pages::{Cast, PostgresPages};
 use super::server::Server;
 use super::table::{Column, Table, no_table};
 use crate::names::{quoted, quoted_list};
 use crate::pages::{Described, Statement, TableSource, of_source};
 use crate::url::without_user;
+
+/// The types of whole numbers.
+const WHOLE: [&str; 3] = ["smallint", "integer", "bigint"];
 
 /// Opens a table as it will be when the set-up script has run.
 pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dyn Source>> {
@@ -37,19 +40,22 @@ pub(super) async fn open(server: Arc<Server>, spec: &TableSpec) -> Result<Box<dy
     }
     let types = types(&client, &table, &columns).await?;
     let statement = statement(&table, spec, &columns, &types, &order)?;
-    let sql = [statement.sql(false), statement.sql(true)];
-    let parameters = parameters(order.len());
+    let cast = |c: &&Column| Cast { type_: c.cast.clone(), collation: c.collation.clone() };
+    let casts: Vec<Cast> = order.iter().map(cast).collect();
     let wrong = |e: Error| of_source(fault(&e)).at(format_args!("table {}", spec.table));
-    client.prepare_typed(&sql[1], &parameters).await.map_err(wrong)?;
+    let behind: Vec<String> = casts.iter().zip(1..).map(|(cast, n)| cast.of(n)).collect();
+    let texts = vec![Type::TEXT; behind.len()];
+    client.prepare_typed(&statement.probe(&behind), &texts).await.map_err(wrong)?;
 
     let fields = columns.iter().zip(&types).map(|(c, t)| Field::new(&c.name, t.clone(), true));
     let described = Described {
         database: without_user(server.url()),
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         order: order.iter().map(|c| c.name.clone()).collect(),
+        is_number: order.first().is_some_and(|c| WHOLE.contains(&c.cast.as_str())),
     };
-    let pages = PostgresPages::new(server, sql, parameters, types, spec.snapshot);
-    Ok(Box::new(TableSource::new(spec, described, pages)))
+    let pages = PostgresPages::new(server, statement, casts, types, spec.snapshot);
+    Ok(Box::new(TableSource::new(spec, described, pages)?))
 }
 
 fn not_permitted(table: &TableName, column: &Column) -> Fault {
@@ -119,8 +125,6 @@ fn statement(
         false => as_text(name),
     };
     let values = names.iter().zip(types).map(value);
-    let behind =
-        order.iter().zip(2..).map(|(c, n)| format!("CAST(${n} AS {}){}", c.cast, c.collation));
     let mut conditions: Vec<String> = spec.filter.iter().cloned().collect();
     if let (Some(watermark), Some(name)) = (order.first(), keys.first())
         && spec.watermark.is_some()
@@ -130,11 +134,10 @@ fn statement(
     }
     Ok(Statement {
         table: table.sql.clone(),
-        select: values.chain(keys.iter().map(as_text)).collect(),
-        behind: behind.collect(),
-        compares_rows: true,
-        limit: "$1".to_owned(),
+        columns: values.collect(),
+        keys: keys.iter().map(as_text).collect(),
         order: keys,
+        compares_rows: true,
         conditions,
     })
 }
@@ -154,13 +157,6 @@ fn lag(spec: &TableSpec, watermark: &Column, name: &str) -> Result<Option<String
     let seconds = spec.lag.as_secs_f64();
     let age = format!("pg_catalog.make_interval(secs => {seconds})");
     Ok(Some(format!("{name} <= pg_catalog.now() - {age}")))
-}
-
-/// The number of rows, then the key's values as text.
-fn parameters(values: usize) -> Vec<Type> {
-    let mut types = vec![Type::INT8];
-    types.resize(1 + values, Type::TEXT);
-    types
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use super::session::at;
 use super::types::Takes;
 use crate::fit::type_name;
 use crate::pages::{
-    KeyValue, Misfit, Page, Pages, date, fits, hex, lost_snapshot, of_source, time, timestamp,
+    KeyValue, Misfit, Page, Pages, Statement, Window, date, fits, hex, lost_snapshot, of_source,
+    time, timestamp,
 };
 
 /// What the values of a column are read as.
@@ -28,8 +29,7 @@ pub(super) struct ReadAs {
 pub(super) struct SqlitePages {
     place: Place,
     reader: Option<Reader>,
-    /// For the first page, and for one behind a key.
-    sql: [String; 2],
+    statement: Statement,
     columns: Vec<ReadAs>,
     snapshot: bool,
 }
@@ -37,38 +37,36 @@ pub(super) struct SqlitePages {
 /// What a page needs; it is lent to a thread that may wait.
 struct Reader {
     connection: Connection,
-    sql: [String; 2],
     columns: Vec<ReadAs>,
 }
 
 impl SqlitePages {
     pub(super) fn new(
         place: Place,
-        sql: [String; 2],
+        statement: Statement,
         columns: Vec<ReadAs>,
         snapshot: bool,
     ) -> Self {
-        Self { place, reader: None, sql, columns, snapshot }
+        Self { place, reader: None, statement, columns, snapshot }
     }
 }
 
 #[async_trait]
 impl Pages for SqlitePages {
-    async fn read(
-        &mut self,
-        behind: Option<Vec<KeyValue>>,
-        most: usize,
-        page: Page,
-    ) -> Result<Page> {
+    async fn read(&mut self, window: &Window, page: Page) -> Result<Page> {
         let (reader, place, snapshot) = (self.reader.take(), self.place.clone(), self.snapshot);
         let began = reader.is_some();
-        let (sql, columns) = (self.sql.clone(), self.columns.clone());
+        let (columns, mut key) = (self.columns.clone(), Vec::new());
+        let sql = self.statement.sql(window, |_, value| {
+            key.push(value.clone());
+            Ok(format!("?{}", key.len()))
+        })?;
         let read = move || {
             let reader = match reader {
                 Some(reader) => reader,
-                None => Reader::open(&place, sql, columns, snapshot)?,
+                None => Reader::open(&place, columns, snapshot)?,
             };
-            let page = reader.read(behind.as_deref(), most, page).map_err(|f| f.at(&place))?;
+            let page = reader.read(&sql, &key, page).map_err(|f| f.at(&place))?;
             Ok((reader, page))
         };
         match tokio::task::spawn_blocking(read).await {
@@ -81,23 +79,67 @@ impl Pages for SqlitePages {
             Err(error) => Err(Fault::bug(format!("reading broke off: {error}"))),
         }
     }
+
+    fn another(&self) -> Self {
+        let (place, statement) = (self.place.clone(), self.statement.clone());
+        Self::new(place, statement, self.columns.clone(), self.snapshot)
+    }
+
+    fn of_keys(&self) -> Self {
+        Self::new(self.place.clone(), self.statement.of_keys(), Vec::new(), false)
+    }
+
+    /// While one connection could write, no other does; and what is looked at in
+    /// the meantime is the same.
+    async fn agree(readers: &mut [Self]) -> Result<()> {
+        let Some(first) = readers.first().filter(|first| first.snapshot) else { return Ok(()) };
+        let (place, many, columns) = (first.place.clone(), readers.len(), first.columns.clone());
+        let open = move || {
+            let still = place.open_to_look()?;
+            still.execute_batch("BEGIN IMMEDIATE").map_err(|e| unsettled(&place, e))?;
+            let begun = |_| {
+                let reader = Reader::open(&place, columns.clone(), true)?;
+                let look = "SELECT count(*) FROM sqlite_schema";
+                reader.connection.query_row(look, [], |_| Ok(())).map_err(at(&place))?;
+                Ok(reader)
+            };
+            let begun: Vec<Reader> = (0..many).map(begun).collect::<Result<_>>()?;
+            still.execute_batch("ROLLBACK").map_err(at(&place))?;
+            Ok(begun)
+        };
+        let begun = tokio::task::spawn_blocking(open).await;
+        let begun = begun.map_err(|e| Fault::bug(format!("reading broke off: {e}"))).flatten()?;
+        for (pages, reader) in readers.iter_mut().zip(begun) {
+            pages.reader = Some(reader);
+        }
+        Ok(())
+    }
+}
+
+/// Why nobody can be kept from writing for a moment.
+fn unsettled(place: &Place, error: rusqlite::Error) -> Fault {
+    let fault = at(place)(error);
+    match fault.is_transient() {
+        true => fault,
+        false => fault.with_hint(
+            "a snapshot that several ranges share needs a file that may be written to: leave \
+             ranges or snapshot out",
+        ),
+    }
 }
 
 impl Reader {
-    fn open(place: &Place, sql: [String; 2], columns: Vec<ReadAs>, snapshot: bool) -> Result<Self> {
+    fn open(place: &Place, columns: Vec<ReadAs>, snapshot: bool) -> Result<Self> {
         let connection = place.open_to_read()?;
         if snapshot {
             connection.execute_batch("BEGIN").map_err(at(place))?;
         }
-        Ok(Self { connection, sql, columns })
+        Ok(Self { connection, columns })
     }
 
-    fn read(&self, behind: Option<&[KeyValue]>, most: usize, mut page: Page) -> Result<Page> {
-        let sql = if behind.is_some() { &self.sql[1] } else { &self.sql[0] };
+    fn read(&self, sql: &str, key: &[KeyValue], mut page: Page) -> Result<Page> {
         let mut statement = self.connection.prepare_cached(sql).map_err(fault::classify)?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        statement.raw_bind_parameter(1, most).map_err(fault::classify)?;
-        for (value, i) in behind.unwrap_or_default().iter().zip(2..) {
+        for (value, i) in key.iter().zip(1..) {
             statement.raw_bind_parameter(i, bound(value)).map_err(fault::classify)?;
         }
         let mut rows = statement.raw_query();

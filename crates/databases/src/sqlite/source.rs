@@ -28,15 +28,15 @@ pub(super) async fn open(worker: &Worker, spec: &TableSpec) -> Result<Box<dyn So
             .with_hint("name a file: sqlite:shop.db"));
     }
     let (wanted, file) = (spec.clone(), place.clone());
-    let (described, columns, sql) = worker
+    let (described, columns, statement) = worker
         .run(move |session| {
             let is_there = session.has_set_up() || file.exists();
             let described = session.look_ahead(|connection| describe(connection, &wanted, &file));
             described.map_err(|fault| if is_there { fault } else { missing(&file, fault) })
         })
         .await?;
-    let pages = SqlitePages::new(place, sql, columns, spec.snapshot);
-    Ok(Box::new(TableSource::new(spec, described, pages)))
+    let pages = SqlitePages::new(place, statement, columns, spec.snapshot);
+    Ok(Box::new(TableSource::new(spec, described, pages)?))
 }
 
 /// What is wrong with a table in a file that is not there.
@@ -52,7 +52,7 @@ fn describe(
     connection: &Connection,
     spec: &TableSpec,
     place: &Place,
-) -> Result<(Described, Vec<ReadAs>, [String; 2])> {
+) -> Result<(Described, Vec<ReadAs>, Statement)> {
     let table = Table::find(connection, &spec.table)?;
     if !spec.lag.is_zero() {
         return Err(Fault::config("a lag needs a database that keeps instants; SQLite has none")
@@ -64,34 +64,31 @@ fn describe(
     };
     let order = order(connection, &table, spec)?;
     let statement = statement(spec, &columns, &order)?;
-    let sql = [statement.sql(false), statement.sql(true)];
     connection
-        .prepare(&sql[1])
+        .prepare(&statement.probe(&vec!["?".to_owned(); order.len()]))
         .map_err(|e| of_source(at(format_args!("table {}", spec.table))(e)))?;
     let fields = columns.iter().map(|c| Field::new(&c.name, type_of(c), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let read_as = columns.iter().map(|c| ReadAs { type_: type_of(c), takes: c.takes }).collect();
     let order = order.iter().map(|c| c.name.clone()).collect();
-    Ok((Described { database: place.identity(), schema, order }, read_as, sql))
+    let described = Described { database: place.identity(), schema, order, is_number: false };
+    Ok((described, read_as, statement))
 }
 
 fn statement(spec: &TableSpec, columns: &[&Column], order: &[&Column]) -> Result<Statement> {
     let own = quoted(&spec.table.name)?;
     let named = |c: &&Column| Ok(format!("{own}.{}", quoted(&c.name)?));
-    let mut select: Vec<String> = columns.iter().map(named).collect::<Result<_>>()?;
     let keys: Vec<String> = order.iter().map(named).collect::<Result<_>>()?;
-    select.extend(keys.iter().cloned());
     let mut conditions: Vec<String> = spec.filter.iter().cloned().collect();
     if let (Some(_), Some(watermark)) = (&spec.watermark, keys.first()) {
         conditions.push(format!("{watermark} IS NOT NULL"));
     }
     Ok(Statement {
         table: quoted_table(&spec.table)?,
-        select,
-        behind: (2..order.len() + 2).map(|n| format!("?{n}")).collect(),
-        compares_rows: true,
-        limit: "?1".to_owned(),
+        columns: columns.iter().map(named).collect::<Result<_>>()?,
+        keys: keys.clone(),
         order: keys,
+        compares_rows: true,
         conditions,
     })
 }

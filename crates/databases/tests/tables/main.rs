@@ -8,5 +8,6 @@ mod faults;
 mod mysql_keys;
 mod mysql_types;
 mod postgres_types;
+mod ranges;
 mod sqlite_types;
 mod suites;

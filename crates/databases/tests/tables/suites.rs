@@ -33,14 +33,15 @@ async fn tables(plain: TestDatabase) -> Tables {
     Tables { plain, database }
 }
 
-/// The way to open a table of 30 rows, some of them no items, again and again.
-async fn many(tables: Tables, create: &str, insert: &str, bad: &str) -> Box<Make> {
+/// The way to open a table of 30 rows, some of them no items, again and again, in
+/// so many ranges.
+async fn many(tables: Tables, ranges: usize, create: &str, insert: &str, bad: &str) -> Box<Make> {
     tables.execute(create).await;
     for n in 0..30 {
         tables.execute(&insert.replace("$n", &n.to_string())).await;
     }
     tables.execute(bad).await;
-    let spec = TableSpec::new(TableName::parse("many").unwrap());
+    let spec = TableSpec { ranges, ..TableSpec::new(TableName::parse("many").unwrap()) };
     Box::new(move || {
         block_in_place(|| Handle::current().block_on(tables.open(&spec))).expect("a source")
     })
@@ -63,15 +64,27 @@ mod sqlite {
     kiln_testkit::table_suite!(fresh);
 
     async fn make() -> Box<Make> {
+        made(1).await
+    }
+
+    async fn cut() -> Box<Make> {
+        made(3).await
+    }
+
+    async fn made(ranges: usize) -> Box<Make> {
         let create = "CREATE TABLE many (a TEXT COLLATE NOCASE, b, n INTEGER, PRIMARY KEY (a, b))";
         let insert = "INSERT INTO many VALUES (char(65 + $n % 7), iif($n % 2, $n, 'x' || $n), $n)";
         let bad = "UPDATE many SET n = 'many' WHERE n IN (4, 17); UPDATE many SET b = x'00ff' \
                    WHERE n = 9";
-        many(file().await, create, insert, bad).await
+        many(file().await, ranges, create, insert, bad).await
     }
 
     mod source {
         kiln_testkit::source_suite!(super::make);
+    }
+
+    mod source_in_ranges {
+        kiln_testkit::source_suite!(super::cut);
     }
 }
 
@@ -85,16 +98,28 @@ mod postgres {
     kiln_testkit::table_suite!(fresh);
 
     async fn make() -> Box<Make> {
+        made(1).await
+    }
+
+    async fn cut() -> Box<Make> {
+        made(3).await
+    }
+
+    async fn made(ranges: usize) -> Box<Make> {
         let create = "CREATE TABLE many (a timestamptz, b numeric, c bytea, d date, \
                       PRIMARY KEY (a, b, c))";
         let insert = "INSERT INTO many SELECT to_timestamp($n % 3 + 0.25), $n % 5 + 0.1, \
                       int4send($n), date '2024-01-01' + $n";
         let bad = "UPDATE many SET d = 'infinity' WHERE d IN ('2024-01-05', '2024-01-18')";
-        many(tables(kiln_testkit::postgres().await).await, create, insert, bad).await
+        many(tables(kiln_testkit::postgres().await).await, ranges, create, insert, bad).await
     }
 
     mod source {
         kiln_testkit::source_suite!(super::make);
+    }
+
+    mod source_in_ranges {
+        kiln_testkit::source_suite!(super::cut);
     }
 }
 
@@ -117,6 +142,14 @@ mod mysql {
     kiln_testkit::table_suite!(fresh);
 
     async fn make() -> Box<Make> {
+        made(1).await
+    }
+
+    async fn cut() -> Box<Make> {
+        made(3).await
+    }
+
+    async fn made(ranges: usize) -> Box<Make> {
         let create = "CREATE TABLE many (a varchar(9) COLLATE utf8mb4_general_ci, b datetime(6), \
                       c varbinary(9), d date, PRIMARY KEY (a, b, c))";
         let insert = "INSERT INTO many VALUES (char(65 + $n % 3), \
@@ -124,10 +157,14 @@ mod mysql {
                       date '2024-01-01' + interval $n day)";
         let bad = "SET sql_mode = ''; \
                    UPDATE many SET d = 0 WHERE d IN ('2024-01-05', '2024-01-18')";
-        many(database().await, create, insert, bad).await
+        many(database().await, ranges, create, insert, bad).await
     }
 
     mod source {
         kiln_testkit::source_suite!(super::make);
+    }
+
+    mod source_in_ranges {
+        kiln_testkit::source_suite!(super::cut);
     }
 }

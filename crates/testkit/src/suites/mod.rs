@@ -12,6 +12,7 @@ pub mod sink;
 pub mod source;
 pub mod statements;
 pub mod table;
+pub mod table_ranges;
 
 /// One test for each case of a suite.
 #[doc(hidden)]
@@ -65,6 +66,19 @@ macro_rules! table_suite {
             changes_come_in_the_order_of_the_watermark
             what_is_new_begins_behind_what_was_read
             only_a_watermark_begins_behind_a_place
+        }
+        $crate::cases! { table_ranges, $fresh:
+            each_row_comes_once_in_one_order
+            numbers_are_cut_by_their_size
+            few_rows_are_no_trouble
+            any_text_is_in_one_range
+            ranges_are_of_the_rows_that_are_chosen
+            rows_come_and_go
+            the_start_keeps_the_order
+            a_run_goes_on_as_it_began
+            large_rows_make_small_chunks_in_ranges
+            what_is_new_begins_behind_the_last_range
+            foreign_ranges_are_refused
         }
     };
 }

@@ -19,7 +19,7 @@ pub trait TestTables: Send + Sync {
 }
 
 /// A table with a key of two columns, `rows` rows of it.
-async fn pairs(tables: &dyn TestTables, rows: i64) {
+pub(super) async fn pairs(tables: &dyn TestTables, rows: i64) {
     let create = "CREATE TABLE pairs (b VARCHAR(20) NOT NULL, a BIGINT NOT NULL, n BIGINT, \
                   PRIMARY KEY (a, b))";
     tables.execute(create).await;
@@ -27,34 +27,34 @@ async fn pairs(tables: &dyn TestTables, rows: i64) {
 }
 
 /// Rows whose keys have two parts, three rows for each value of the first.
-async fn insert_pairs(tables: &dyn TestTables, rows: std::ops::RangeInclusive<i64>) {
+pub(super) async fn insert_pairs(tables: &dyn TestTables, rows: std::ops::RangeInclusive<i64>) {
     // The last first: a table lies in no order.
     let values: Vec<String> =
         rows.rev().map(|n| format!("('b{}', {}, {n})", n % 3, n / 3)).collect();
     tables.execute(&format!("INSERT INTO pairs (b, a, n) VALUES {}", values.join(", "))).await;
 }
 
-fn spec(table: &str) -> TableSpec {
+pub(super) fn spec(table: &str) -> TableSpec {
     TableSpec::new(TableName::parse(table).unwrap())
 }
 
-fn limits(items: usize) -> ChunkLimits {
+pub(super) fn limits(items: usize) -> ChunkLimits {
     ChunkLimits { items, bytes: 0, age: Duration::ZERO }
 }
 
-async fn next(source: &mut dyn Source, items: usize) -> Chunk {
+pub(super) async fn next(source: &mut dyn Source, items: usize) -> Chunk {
     source.next(&limits(items)).await.unwrap().expect("another chunk")
 }
 
 /// The values of a column.
-fn values(chunk: &Chunk, column: &str) -> Vec<String> {
+pub(super) fn values(chunk: &Chunk, column: &str) -> Vec<String> {
     let array = chunk.items.batch.column_by_name(column).expect(column);
     let cells = CellColumn::new(array.as_ref()).unwrap();
     (0..chunk.items.len()).map(|row| cells.cell(row).to_string()).collect()
 }
 
 /// The values of a column in all that is left.
-async fn rest(source: &mut dyn Source, items: usize, column: &str) -> Vec<String> {
+pub(super) async fn rest(source: &mut dyn Source, items: usize, column: &str) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(chunk) = source.next(&limits(items)).await.unwrap() {
         assert!(chunk.failures.is_empty(), "{:?}", chunk.failures);
@@ -63,7 +63,7 @@ async fn rest(source: &mut dyn Source, items: usize, column: &str) -> Vec<String
     all
 }
 
-fn numbers(range: impl IntoIterator<Item = i64>) -> Vec<String> {
+pub(super) fn numbers(range: impl IntoIterator<Item = i64>) -> Vec<String> {
     range.into_iter().map(|n| n.to_string()).collect()
 }
 
@@ -245,7 +245,7 @@ pub async fn an_item_knows_its_row(tables: &dyn TestTables) {
 }
 
 /// The rows of a table with a watermark.
-async fn changes(tables: &dyn TestTables, rows: &[(i64, Option<i64>)]) {
+pub(super) async fn changes(tables: &dyn TestTables, rows: &[(i64, Option<i64>)]) {
     let create = "CREATE TABLE changes (id BIGINT NOT NULL PRIMARY KEY, seen BIGINT)";
     tables.execute(create).await;
     for (id, seen) in rows {
@@ -254,7 +254,7 @@ async fn changes(tables: &dyn TestTables, rows: &[(i64, Option<i64>)]) {
     }
 }
 
-fn watermark() -> TableSpec {
+pub(super) fn watermark() -> TableSpec {
     TableSpec { watermark: Some("seen".into()), ..spec("changes") }
 }
 
