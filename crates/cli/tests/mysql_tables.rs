@@ -175,6 +175,25 @@ async fn a_copy_that_is_killed_is_exact() {
     }
 }
 
+/// The same where the table is read in ranges, and rows come before the keys that
+/// they are at.
+#[tokio::test]
+async fn a_copy_in_ranges_that_is_killed_is_exact() {
+    for point in ["mark", "committed"] {
+        let shop = Shop::new(Some(postgres().await), "ranges = 3", "").await;
+        for (n, chunk) in [1, 3, 9].into_iter().enumerate() {
+            shop.crash(&format!("{point}:{chunk}"));
+            let rows = format!("(18446744073709551615, 'y{n}')");
+            shop.source.execute(&format!("INSERT INTO orders (place, number) VALUES {rows}")).await;
+        }
+        let report = shop.run();
+        let rows = shop.rows("true").await;
+        assert_eq!(rows.len(), ROWS + 3);
+        assert_eq!(shop.written().await, rows, "{point}");
+        assert_eq!(report["items_read"], ROWS + 3, "{point}");
+    }
+}
+
 /// Rows that come behind the key while it runs change nothing; rows before it
 /// are read, but not by a snapshot. The table lies beside the one that is
 /// written.
@@ -273,6 +292,7 @@ it = "\\' OR 1=1 -- ""#;
         ("columns = [\"plac\"]", "no column plac"),
         ("watermark = \"seen\"", "no column seen"),
         ("watermark = \"placed\"\nlag = \"5m\"", "a lag needs an instant"),
+        ("snapshot = true\nranges = 2", "in ranges by a snapshot"),
     ] {
         let shop = Shop::new(None, source, "").await;
         Ended::of(shop.command(&["run", "orders.toml"]).output().unwrap()).exits(78).says(says);

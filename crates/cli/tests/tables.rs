@@ -157,6 +157,30 @@ async fn a_copy_that_is_killed_is_exact() {
     }
 }
 
+/// The same where the table is read in ranges and written in lanes; and the number
+/// of ranges is another at each start, which a run that has begun passes over.
+#[tokio::test]
+async fn a_copy_in_ranges_that_is_killed_is_exact() {
+    for point in ["begin", "mark", "committed"] {
+        let shop = Shop::new("ranges = 3", "\n[limits]\nlanes = 2").await;
+        let mut late = 0;
+        for (ranges, chunk) in [(3, 1), (5, 2), (1, 4), (3, 9)] {
+            let job = std::fs::read_to_string(shop.place.path("orders.toml")).unwrap();
+            let (before, rest) = job.split_once("ranges = ").unwrap();
+            let (_, rest) = rest.split_once('\n').unwrap();
+            shop.place.write("orders.toml", &format!("{before}ranges = {ranges}\n{rest}"));
+            shop.crash(&format!("{point}:{chunk}"));
+            late += 1;
+            shop.execute(&format!("INSERT INTO orders (place, number) VALUES (9999, 'Y{late}')"));
+        }
+        let report = shop.run(&[]);
+        let (rows, written) = (shop.source("true"), shop.written().await);
+        assert_eq!(rows.len() as i64, ROWS + late);
+        assert_eq!(written, rows, "{point}");
+        assert_eq!(report["items_read"], ROWS + late, "{point}");
+    }
+}
+
 /// Rows that come behind the key while it runs change nothing; rows before it
 /// are read.
 #[tokio::test]
@@ -201,8 +225,14 @@ async fn a_complete_copy_is_not_made_again_unasked() {
 /// a run in between was killed.
 #[tokio::test]
 async fn a_watermark_takes_what_is_new() {
+    for ranges in [1, 3] {
+        what_is_new_is_taken(ranges).await;
+    }
+}
+
+async fn what_is_new_is_taken(ranges: u32) {
     let write = "mode = \"upsert\"\nkey = [\"place\", \"number\"]";
-    let shop = Shop::new("watermark = \"changed\"", write).await;
+    let shop = Shop::new(&format!("watermark = \"changed\"\nranges = {ranges}"), write).await;
     assert_eq!(shop.run(&[])["items_read"], ROWS);
     assert_eq!(shop.run(&[])["items_read"], 0);
     shop.execute(&format!(
@@ -251,6 +281,9 @@ async fn validate_and_preview_look_at_the_table() {
         ("columns = [\"plac\"]", "no column plac"),
         ("watermark = \"seen\"", "no column seen"),
         ("lag = \"5m\"", "without a watermark"),
+        ("ranges = 0", "in 1 to 64 ranges"),
+        ("ranges = 65", "in 1 to 64 ranges"),
+        ("ranges = -1", "no such number"),
         ("header = false", "`header` means nothing"),
         ("delimiter = \";\"", "`delimiter` means nothing"),
         ("file = \"in.csv\"", "not both"),

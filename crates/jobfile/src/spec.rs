@@ -122,6 +122,7 @@ pub(crate) struct SourceSpec {
     pub(crate) snapshot: Option<Spanned<bool>>,
     pub(crate) watermark: Option<Word>,
     pub(crate) lag: Option<Word>,
+    pub(crate) ranges: Option<Spanned<Amount>>,
     pub(crate) format: Option<Word>,
     pub(crate) compression: Option<Word>,
     pub(crate) encoding: Option<Word>,

@@ -8,6 +8,7 @@ use kiln_databases::{Database, connect};
 use toml::Spanned;
 
 use crate::jobfile::JobFile;
+use crate::limits::whole;
 use crate::problem::Problem;
 use crate::shapes::{ListOr, Word};
 use crate::spec::SourceSpec;
@@ -68,6 +69,7 @@ fn spec(job: &JobFile, source: &SourceSpec, table: &Word) -> Result<TableSpec, P
         snapshot: source.snapshot.as_ref().is_some_and(|s| *s.get_ref()),
         watermark: source.watermark.as_ref().map(|w| w.get_ref().clone()),
         lag: lag(job, source)?,
+        ranges: ranges(job, source)?,
         ..TableSpec::new(name)
     })
 }
@@ -81,6 +83,17 @@ fn lag(job: &JobFile, source: &SourceSpec) -> Result<Duration, Problem> {
     duration(word.get_ref()).ok_or_else(|| {
         let fault = Fault::config(format!("{:?} is no length of time", word.get_ref()));
         job.problem(word.span(), fault.with_hint("write it as 30s, 5m, 2h or 1d"))
+    })
+}
+
+fn ranges(job: &JobFile, source: &SourceSpec) -> Result<usize, Problem> {
+    let Some(ranges) = &source.ranges else { return Ok(1) };
+    let most = TableSpec::MOST_RANGES;
+    let number = usize::try_from(whole(job, ranges)?).ok().filter(|n| (1..=most).contains(n));
+    number.ok_or_else(|| {
+        let fault = Fault::config(format!("a table is read in 1 to {most} ranges"));
+        let hint = "each is a connection; as many as there are cores is a good beginning";
+        job.problem(ranges.span(), fault.with_hint(hint))
     })
 }
 

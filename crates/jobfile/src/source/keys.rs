@@ -27,6 +27,7 @@ pub(super) fn of_tables(source: &SourceSpec) -> Vec<Key> {
         ("snapshot", source.snapshot.as_ref().map(Spanned::span)),
         ("watermark", word(&source.watermark)),
         ("lag", word(&source.lag)),
+        ("ranges", source.ranges.as_ref().map(Spanned::span)),
     ]
 }
 
