@@ -86,14 +86,11 @@ impl<P: Pages> Beside<P> {
     }
 }
 
-/// What one of so many ranges reads at a time, so that all of them together hold
-/// little more than a chunk.
+/// What one of so many ranges reads at a time: as many rows as a chunk has, for a
+/// server far away is asked the less often, but of its bytes only a share, so that
+/// all pages together hold no more than two chunks.
 fn share(limits: &ChunkLimits, many: usize) -> ChunkLimits {
-    ChunkLimits {
-        items: limits.items.div_ceil(many),
-        bytes: limits.bytes.div_ceil(many),
-        age: Duration::ZERO,
-    }
+    ChunkLimits { bytes: limits.bytes.div_ceil(many), age: Duration::ZERO, ..*limits }
 }
 
 /// Reads a range, a page ahead of what is asked for.

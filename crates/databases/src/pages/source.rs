@@ -161,11 +161,12 @@ impl<P: Pages> TableSource<P> {
             Place::Start if self.many > 1 => self.cut().await?,
             Place::Start | Place::Behind(_) => return Ok(None),
         };
-        if self.idle.len() != ranges.len() {
-            self.idle = (0..ranges.len()).map(|_| self.pages.another()).collect();
-            P::agree(&mut self.idle).await?;
+        let mut pages = std::mem::take(&mut self.idle);
+        if pages.len() != ranges.len() {
+            pages = (0..ranges.len()).map(|_| self.pages.another()).collect();
+            P::agree(&mut pages).await?;
         }
-        let (pages, since) = (std::mem::take(&mut self.idle), self.since()?);
+        let since = self.since()?;
         let beside = Beside::new(&self.name, &self.described.schema, pages, ranges, since.as_ref());
         Ok(Some(beside))
     }

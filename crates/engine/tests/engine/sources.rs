@@ -280,7 +280,7 @@ impl Source for Dealt {
 /// decided once, wherever the run broke and whatever lanes it had.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_decided_once() {
-    for (broken, lanes) in [(1, 1), (5, 1), (3, 2), (12, 3)] {
+    for (broken, lanes, later) in [(1, 1, 1), (5, 1, 1), (3, 2, 2), (12, 2, 1), (14, 3, 2)] {
         let (target, starts) = (MemoryTarget::new(), Arc::new(AtomicI64::new(0)));
         let dealt = |lanes| {
             let source = Dealt { starts: Arc::clone(&starts), at: None };
@@ -289,7 +289,7 @@ async fn an_order_is_decided_once() {
         let breaks = move |o| if o == broken { Err(Fault::config("broken")) } else { Ok(()) };
         let report = dealt(lanes).map(Probe::new().hook(breaks).boxed()).run().await;
         assert_eq!(fault(&report).message(), "broken");
-        let report = dealt(1).run().await;
+        let report = dealt(later).run().await;
         assert!(report.resumed);
         assert_complete(&report, counts(20, 0, 0));
         let mut all = written(&target);
