@@ -14,6 +14,7 @@
 //! at work at once; the later ones are so long that a page of the target's table
 //! holds neighbours. A range at its end drops out.
 
+use kiln_core::TableSpec;
 use serde_json::{Value, json};
 
 use super::place::{Key, json_of, key_of};
@@ -148,7 +149,8 @@ impl Ranges {
         let is_whole = all.iter().enumerate().all(is_bounded);
         let is_open = !all.get(turn)?.is_done || all.iter().all(|range| range.is_done);
         let is_turn = given < length && length <= LONGEST_TURN;
-        (is_whole && is_open && is_turn).then_some(Self { all, turn, length, given })
+        let are_few = all.len() <= TableSpec::MOST_RANGES;
+        (is_whole && is_open && is_turn && are_few).then_some(Self { all, turn, length, given })
     }
 }
 
@@ -201,6 +203,16 @@ mod tests {
         assert_eq!(ranges.ends(0, None), (Some(key(7)), Some(key(10))));
         assert_eq!(ranges.ends(1, None), (Some(key(12)), None));
         assert_eq!(ranges.greatest(), Some(&key(12)));
+    }
+
+    #[test]
+    fn there_are_not_more_ranges_than_can_be() {
+        let place = |ranges: i64| {
+            let bounds: Vec<Key> = (1..ranges).map(key).collect();
+            serde_json::from_str(&Ranges::new(&bounds).write()).unwrap()
+        };
+        assert!(Ranges::read(&place(64), 1).is_some());
+        assert_eq!(Ranges::read(&place(65), 1), None);
     }
 
     #[test]
