@@ -269,6 +269,7 @@ fn what_can_not_be_is_refused() {
         (format!("{csv_file}encoding = \"utf-9\"\n"), 78, "\"utf-9\" is no encoding"),
         (format!("{csv_file}ready = {{ age = \"soon\" }}\n"), 78, "no length of time"),
         (format!("{csv_file}ready = {{ age = \"5m\", marker = \"x\" }}\n"), 78, "one of marker"),
+        (format!("{csv_file}ranges = 2\n"), 78, "`ranges` means nothing where the source is a file"),
         (format!("{csv_file}columns = [\"n\"]\n"), 78, "means nothing where the source is a csv"),
         (format!("{csv_file}[source.columns]\nn = {{ width = 3 }}\n"), 78, "`width` means nothing"),
         ("file = [\"in.csv\", \"a.json\"]\n".to_owned(), 78, "some of the files are csv, some are"),
