@@ -81,4 +81,8 @@ pub trait Source: Send {
 
     /// How far it has been read.
     fn progress(&self) -> Progress;
+
+    /// All its items are committed: what it keeps only to be read again may go.
+    /// Nobody reads it any more; a run that broke off may never come here.
+    fn done(&mut self) {}
 }

@@ -70,14 +70,22 @@ impl Reader<'_> {
     /// Reads the chunk behind `start`, again where the moment was at fault.
     async fn read(&mut self, start: &Position) -> Result<Option<Chunk>> {
         let Context { events, stop, .. } = self.context;
+        let mut stop = stop.clone();
+        let mut asked = stop.clone();
         loop {
-            match self.try_to_read(start).await {
+            // One that waits for somebody else is not waited for.
+            let read = tokio::select! {
+                biased;
+                read = self.try_to_read(start) => read,
+                () = asked.requested() => return Err(stopped()),
+            };
+            match read {
                 Ok(chunk) => {
                     self.is_there = true;
                     self.retry.reset();
                     return Ok(chunk);
                 }
-                Err(fault) => self.retry.pause(fault, events, &mut stop.clone()).await?,
+                Err(fault) => self.retry.pause(fault, events, &mut stop).await?,
             }
             self.is_there = false;
         }

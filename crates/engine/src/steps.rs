@@ -214,7 +214,11 @@ impl AtWork {
 async fn work_on(step: &mut Step, context: &Context, keeps_end: bool) -> Result<()> {
     let items = step::run(step, context).await?;
     step::audit(context, items).await?;
-    if keeps_end { End::Complete.keep(context).await } else { Ok(()) }
+    if keeps_end {
+        End::Complete.keep(context).await?;
+    }
+    step.source.done();
+    Ok(())
 }
 
 impl Ended {

@@ -341,6 +341,9 @@ async fn open_source(
         Ok(Reads::Files(files)) => {
             (format!("file {}", files.get_ref()), source::open(job, spec, files))
         }
+        Ok(Reads::Query(query)) => {
+            (source::query::shown(spec), source::query::open(job, step, spec, query))
+        }
         Ok(Reads::Table(_)) if spec.url.is_none() && target.is_none() => return None,
         Ok(Reads::Table(name)) => {
             (format!("table {}", name.get_ref()), table::open(job, spec, name, target).await)

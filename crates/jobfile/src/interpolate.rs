@@ -141,7 +141,10 @@ impl Walk<'_> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match path.strip_prefix(&["step"]).unwrap_or(&path) {
             ["source", "where"] | ["sql"] | ["sql", "statement"] => Some(Sql::Database),
-            ["map", "sql"] | ["require", "rule"] | ["write", "columns", _] => Some(Sql::Items),
+            ["source", "query"]
+            | ["map", "sql"]
+            | ["require", "rule"]
+            | ["write", "columns", _] => Some(Sql::Items),
             _ => None,
         }
     }

@@ -15,7 +15,7 @@ use crate::paths::{refuse_outside, resolve};
 use crate::problem::{Problem, Text};
 use crate::redrive::{self, Open, Redrive};
 use crate::secrets::{secrets_of, without_secrets};
-use crate::shapes::Word;
+use crate::shapes::{Amount, Word};
 use crate::spec::Spec;
 use crate::target;
 
@@ -287,6 +287,19 @@ impl JobFile {
         }
     }
 
+    /// How much memory may be taken: bytes, or a text such as `512 MB`.
+    pub(crate) fn bytes(&self, amount: &Spanned<Amount>) -> Result<u64, Problem> {
+        let bytes = match amount.get_ref() {
+            Amount::Number(bytes) => u64::try_from(*bytes).ok(),
+            Amount::Text(text) => bytes(text),
+        };
+        bytes.filter(|bytes| *bytes > 0).ok_or_else(|| {
+            let written = self.text.slice(&amount.span());
+            let fault = Fault::config(format!("{written} is no amount of memory"));
+            self.problem(amount.span(), fault.with_hint("write it as \"512 MB\" or \"2 GB\""))
+        })
+    }
+
     /// A number that must not be negative.
     pub(crate) fn count(&self, number: &Spanned<i64>) -> Result<u64, Problem> {
         u64::try_from(*number.get_ref())
@@ -303,6 +316,21 @@ fn no_redrive_into_files() -> Fault {
         )
 }
 
+/// `kB`, `MB` and `GB` are powers of 1024 here, with an `i` in them or not.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kb" | "kib" => 10,
+        "mb" | "mib" => 20,
+        "gb" | "gib" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 /// The byte of the SQL that a message names as `line 2, column 8`.
 fn named_place(message: &str, sql: &str) -> Option<usize> {
     let (_, rest) = message.split_once("line ")?;
@@ -316,7 +344,17 @@ fn named_place(message: &str, sql: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::named_place;
+    use super::{bytes, named_place};
+
+    #[test]
+    fn memory_is_written_with_its_unit() {
+        assert_eq!(bytes("512 MB"), Some(512 << 20));
+        assert_eq!(bytes("2GiB"), Some(2 << 30));
+        assert_eq!(bytes("1000"), Some(1000));
+        for wrong in ["", "MB", "5 TB", "-1", "1.5 GB", "99999999999 GB"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_message_names_a_place() {

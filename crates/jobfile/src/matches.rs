@@ -16,7 +16,7 @@ use crate::jobfile::JobFile;
 use crate::mapping::{OfRows, known_column, table};
 use crate::nearest::suggestion;
 use crate::problem::Problem;
-use crate::shapes::{Amount, Setting, Word};
+use crate::shapes::{Setting, Word};
 use crate::spec::{FuzzyColumnSpec, FuzzySpec, MatchSpec, RememberSpec};
 use crate::streams::Streams;
 use crate::target;
@@ -91,7 +91,10 @@ fn matching(
         fuzzy,
         create,
         missing: missing(job, spec)?,
-        memory: memory(job, spec)?,
+        memory: match &spec.memory {
+            Some(memory) => job.bytes(memory)?,
+            None => kiln_matching::MatchSpec::MEMORY,
+        },
     })
 }
 
@@ -259,35 +262,6 @@ fn only_text(matching: &kiln_matching::MatchSpec) -> Option<String> {
     texts.next().is_none().then(|| first.column.from.clone())
 }
 
-/// How much memory may be taken: bytes, or a text such as `512 MB`.
-fn memory(job: &JobFile, spec: &MatchSpec) -> Result<u64, Problem> {
-    let Some(memory) = &spec.memory else { return Ok(kiln_matching::MatchSpec::MEMORY) };
-    let bytes = match memory.get_ref() {
-        Amount::Number(bytes) => u64::try_from(*bytes).ok(),
-        Amount::Text(text) => bytes(text),
-    };
-    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| {
-        let written = job.text().slice(&memory.span());
-        let fault = Fault::config(format!("{written} is no amount of memory"));
-        job.problem(memory.span(), fault.with_hint("write it as \"512 MB\" or \"2 GB\""))
-    })
-}
-
-/// `kB`, `MB` and `GB` are powers of 1024 here, with an `i` in them or not.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "kb" | "kib" => 10,
-        "mb" | "mib" => 20,
-        "gb" | "gib" => 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 /// Where a catalog's fault comes from: the table, the set-up script that was to
 /// make it, or the target as a whole.
 fn place(job: &JobFile, table: &Word, fault: &Fault) -> Range<usize> {
@@ -317,19 +291,4 @@ fn columns(
         Ok(WriteColumn { column: column.clone(), from: from.get_ref().clone() })
     };
     pairs.iter().map(pair).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn memory_is_written_with_its_unit() {
-        assert_eq!(bytes("512 MB"), Some(512 << 20));
-        assert_eq!(bytes("2GiB"), Some(2 << 30));
-        assert_eq!(bytes("1000"), Some(1000));
-        for wrong in ["", "MB", "5 TB", "-1", "1.5 GB", "99999999999 GB"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
-        }
-    }
 }

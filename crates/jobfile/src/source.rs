@@ -14,11 +14,14 @@ pub(crate) mod json;
 mod keys;
 pub(crate) mod letters;
 mod parquet;
+pub(crate) mod query;
 mod text;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use kiln_core::{Fault, Kind, Source};
+use kiln_files::OpenFile;
 use toml::Spanned;
 
 use crate::jobfile::JobFile;
@@ -30,30 +33,45 @@ use crate::spec::SourceSpec;
 pub(crate) enum Reads<'a> {
     Files(&'a Spanned<Texts>),
     Table(&'a Word),
+    Query(&'a Word),
 }
 
-/// Whether the source is files or a table. A key that says something of the
-/// other one is refused.
+/// Whether the source is files, a table or a query. A key that says something of
+/// the others is refused.
 pub(crate) fn reads<'a>(job: &JobFile, source: &'a SourceSpec) -> Result<Reads<'a>, Problem> {
-    match (&source.file, &source.table) {
-        (Some(files), None) => {
+    match (&source.file, &source.table, &source.query) {
+        (Some(files), None, None) => {
             keys::refuse(job, keys::of_tables(source), "file")?;
+            keys::refuse(job, keys::of_queries(source), "file")?;
             Ok(Reads::Files(files))
         }
-        (None, Some(table)) => {
+        (None, Some(table), None) => {
             keys::refuse(job, keys::of_files(source), "table")?;
+            keys::refuse(job, keys::of_queries(source), "table")?;
             Ok(Reads::Table(table))
         }
-        (Some(_), Some(table)) => {
+        (None, None, Some(query)) => {
+            keys::refuse(job, keys::of_no_query(source), "query")?;
+            Ok(Reads::Query(query))
+        }
+        (None, None, None) => {
+            let fault = Fault::config("[source] names neither a file nor a table");
+            Err(fault.with_hint("write file = \"…\", table = \"…\" or query = \"…\"").into())
+        }
+        (Some(_), Some(table), None) => {
             let fault = Fault::config("a source is a file or a table, not both");
             Err(job.problem(table.span(), fault.with_hint("make it two jobs")))
         }
-        (None, None) => {
-            let fault = Fault::config("[source] names neither a file nor a table");
-            Err(fault.with_hint("write file = \"…\" or table = \"…\"").into())
+        (_, _, Some(query)) => {
+            let fault = Fault::config("a source is a query or something else, not both")
+                .with_hint("what a query reads is described in [source.tables]");
+            Err(job.problem(query.span(), fault))
         }
     }
 }
+
+/// The way to open files, as often as they are to be read.
+type OpenFiles = dyn Fn() -> kiln_core::Result<Box<dyn Source>> + Send + Sync;
 
 /// Opens the files that a step reads.
 pub(crate) fn open(
@@ -61,17 +79,33 @@ pub(crate) fn open(
     source: &SourceSpec,
     written: &Spanned<Texts>,
 ) -> Result<Box<dyn Source>, Problem> {
+    opener(job, source, written)?().map_err(|fault| problem(job, source, written, fault))
+}
+
+fn opener(
+    job: &JobFile,
+    source: &SourceSpec,
+    written: &Spanned<Texts>,
+) -> Result<Box<OpenFiles>, Problem> {
     let words = written.get_ref().words(written.span());
     words.iter().try_for_each(|file| files::refuse_remote(job, file))?;
     let format = format::of(job, source, &words)?;
     keys::refuse_of_other_formats(job, source, format)?;
-    let opener = (format.opener)(job, source)?;
+    let opener: Arc<OpenFile> = (format.opener)(job, source)?.into();
     let input = files::find(job, source, &words)?;
     let shown = written.get_ref().to_string();
-    input.open(&shown, opener).map_err(|fault| match place_of_column(source, &fault) {
+    Ok(Box::new(move || {
+        let opener = Arc::clone(&opener);
+        input.clone().open(&shown, Box::new(move |path, name| opener(path, name)))
+    }))
+}
+
+/// A fault of files, at the column that it is about, if it is about one.
+fn problem(job: &JobFile, source: &SourceSpec, written: &Spanned<Texts>, fault: Fault) -> Problem {
+    match place_of_column(source, &fault) {
         Some(column) => job.problem(column, fault),
         None => job.problem(written.span(), fault),
-    })
+    }
 }
 
 /// Where the column stands that does not fit the file.

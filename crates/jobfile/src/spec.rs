@@ -114,6 +114,10 @@ pub(crate) struct SourceSpec {
     pub(crate) dead_letters: Option<Spanned<TextOr<LettersSpec>>>,
     pub(crate) file: Option<Spanned<Texts>>,
     pub(crate) ready: Option<Spanned<TextOr<ReadySpec>>>,
+    pub(crate) query: Option<Word>,
+    pub(crate) tables: Option<Spanned<BTreeMap<Word, SourceSpec>>>,
+    pub(crate) memory: Option<Spanned<Amount>>,
+    pub(crate) work: Option<Word>,
     pub(crate) table: Option<Word>,
     pub(crate) url: Option<Word>,
     #[serde(rename = "where")]

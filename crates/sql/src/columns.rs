@@ -111,7 +111,7 @@ fn last(name: &ObjectName) -> Result<Ident> {
 }
 
 /// The name of a column that is selected as it is.
-fn own_name(expr: &Ast) -> Result<String> {
+pub(crate) fn own_name(expr: &Ast) -> Result<String> {
     match expr {
         Ast::Identifier(ident) => Ok(plan::name(ident)),
         Ast::CompoundIdentifier(path) if let Some(ident) = path.last() => Ok(plan::name(ident)),

@@ -109,7 +109,7 @@ fn checked(
 }
 
 /// The plain form of a type: what sinks and people expect.
-fn plain_type(kind: &DataType) -> DataType {
+pub(crate) fn plain_type(kind: &DataType) -> DataType {
     match kind {
         DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => {

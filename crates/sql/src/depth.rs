@@ -42,7 +42,8 @@ fn depth<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
                 K::NoKeyword => {}
                 K::CASE => open.push(0),
                 K::END => close(&mut open, &mut total),
-                K::WHEN | K::THEN | K::ELSE | K::SELECT | K::FROM | K::WHERE => {
+                K::WHEN | K::THEN | K::ELSE => total -= std::mem::take(&mut open[top]),
+                K::SELECT | K::FROM | K::WHERE | K::JOIN | K::ON | K::HAVING | K::BY => {
                     total -= std::mem::take(&mut open[top]);
                 }
                 _ => {

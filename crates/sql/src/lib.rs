@@ -10,6 +10,9 @@
 //! * [`RequireMapper`]: `[[require]]`, rules that an item must hold;
 //! * [`ComputeMapper`]: columns added to the item.
 //!
+//! With the feature `query` there is a source, too: `QuerySource`, one SELECT over
+//! several sources, with joins, aggregates and windows.
+//!
 //! All of it is parsed, type-checked and planned once, when the mapper is made.
 //! A value that fails fails its item, never the batch. What an expression gives
 //! depends on its item alone, so that mapping again after a crash gives the
@@ -35,6 +38,8 @@ mod functions;
 mod json;
 mod parse;
 mod plan;
+#[cfg(feature = "query")]
+mod query;
 mod refuse;
 mod require;
 mod select;
@@ -42,5 +47,7 @@ mod verdict;
 mod view;
 
 pub use compute::ComputeMapper;
+#[cfg(feature = "query")]
+pub use query::{OpenTable, QueryOptions, QuerySource, QueryTable};
 pub use require::{RequireMapper, Rule, Severity};
 pub use select::SqlMapper;

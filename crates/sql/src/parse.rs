@@ -14,11 +14,18 @@ const DIALECT: Items = Items;
 
 /// Reads one SELECT over `item`.
 pub(crate) fn select(sql: &str) -> Result<Select> {
+    refuse::statement(statement(
+        sql,
+        "write a SELECT over the table item, such as: SELECT * FROM item",
+    )?)
+}
+
+/// Reads one statement; the hint is for who wrote none.
+pub(crate) fn statement(sql: &str, hint: &str) -> Result<Statement> {
     let statements = parser(sql)?.parse_statements().map_err(syntax)?;
     match <[Statement; 1]>::try_from(statements) {
-        Ok([statement]) => refuse::statement(statement),
-        Err(none) if none.is_empty() => Err(Fault::config("there is no SQL")
-            .with_hint("write a SELECT over the table item, such as: SELECT * FROM item")),
+        Ok([statement]) => Ok(statement),
+        Err(none) if none.is_empty() => Err(Fault::config("there is no SQL").with_hint(hint)),
         Err(several) => Err(Fault::config(format!("there are {} statements", several.len()))
             .with_hint("write one SELECT; what else is to be done belongs in a step of its own")),
     }

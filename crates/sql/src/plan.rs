@@ -47,11 +47,8 @@ impl Planner {
     /// Resolves names and types.
     pub(crate) fn resolve(&self, ast: Ast) -> Result<Expr> {
         self.check_names(&ast)?;
-        let options = ParserOptions::new()
-            .with_parse_float_as_decimal(true)
-            .with_map_string_types_to_utf8view(false);
         let context = Functions::default();
-        let planned = SqlToRel::new_with_options(&context, options)
+        let planned = SqlToRel::new_with_options(&context, options())
             .sql_to_expr(ast, &self.schema, &mut PlannerContext::new())
             .and_then(|e| e.rewrite(&mut TypeCoercionRewriter::new(&self.schema)).data())
             .map_err(|e| planning(&e))?;
@@ -135,23 +132,32 @@ impl Planner {
 
     /// The fault of a column that is not there.
     pub(crate) fn unknown(&self, column: &Ident) -> Fault {
-        let wanted = name(column);
         let fields = self.everything.schema().fields();
         let names: Vec<&str> = fields.iter().map(|f| f.name().as_str()).collect();
-        let at = place(column.span.start);
-        let list = names.join(", ");
-        let fault = Fault::config(format!("{at}there is no column {wanted:?}; there are: {list}"));
-        let nearest = nearest(&column.value, &names);
-        match nearest {
-            Some(n) if n.eq_ignore_ascii_case(&column.value) => {
-                fault.with_hint(format!("a name with capitals stands in double quotes: \"{n}\""))
-            }
-            Some(n) => fault.with_hint(format!("did you mean {}?", quoted(n))),
-            None if column.quote_style == Some('"') => fault.with_hint(format!(
-                "double quotes mark a column; text stands in single quotes: '{wanted}'"
-            )),
-            None => fault,
+        unknown("column", column, &names)
+    }
+}
+
+/// How SQL is read: numbers with a point are exact.
+pub(crate) fn options() -> ParserOptions {
+    ParserOptions::new().with_parse_float_as_decimal(true).with_map_string_types_to_utf8view(false)
+}
+
+/// The fault of a column or a table that is not there.
+pub(crate) fn unknown(what: &str, written: &Ident, names: &[&str]) -> Fault {
+    let wanted = name(written);
+    let at = place(written.span.start);
+    let list = names.join(", ");
+    let fault = Fault::config(format!("{at}there is no {what} {wanted:?}; there are: {list}"));
+    match nearest(&written.value, names) {
+        Some(n) if n.eq_ignore_ascii_case(&written.value) => {
+            fault.with_hint(format!("a name with capitals stands in double quotes: \"{n}\""))
         }
+        Some(n) => fault.with_hint(format!("did you mean {}?", quoted(n))),
+        None if written.quote_style == Some('"') => fault.with_hint(format!(
+            "double quotes mark a {what}; text stands in single quotes: '{wanted}'"
+        )),
+        None => fault,
     }
 }
 
@@ -171,7 +177,7 @@ fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
 
 /// Refuses functions that ask the clock or chance: an item that is mapped again
 /// after a crash must become the same.
-fn check_repeatable(expr: &Expr) -> Result<()> {
+pub(crate) fn check_repeatable(expr: &Expr) -> Result<()> {
     let mut refused = None;
     let walked = expr.apply(|part| {
         if let Expr::ScalarFunction(call) = part

@@ -14,6 +14,7 @@ use crate::spec::SourceSpec;
 use crate::table::duration;
 
 /// What is to be read.
+#[derive(Clone)]
 pub(super) enum Input {
     One(PathBuf),
     Several(Vec<PathBuf>),

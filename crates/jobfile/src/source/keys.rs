@@ -31,6 +31,21 @@ pub(super) fn of_tables(source: &SourceSpec) -> Vec<Key> {
     ]
 }
 
+/// Keys that only a query has.
+pub(super) fn of_queries(source: &SourceSpec) -> Vec<Key> {
+    vec![
+        ("[source.tables]", source.tables.as_ref().map(Spanned::span)),
+        ("memory", source.memory.as_ref().map(Spanned::span)),
+        ("work", word(&source.work)),
+    ]
+}
+
+/// Keys that a query's tables have, and not the query.
+pub(super) fn of_no_query(source: &SourceSpec) -> Vec<Key> {
+    let list = of_formats(source).into_iter().filter(|key| key.0 == LIST);
+    of_tables(source).into_iter().chain(of_files(source)).chain(list).collect()
+}
+
 /// Keys that only files have.
 pub(super) fn of_files(source: &SourceSpec) -> Vec<Key> {
     let mut keys =

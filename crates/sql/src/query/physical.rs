@@ -1,0 +1,80 @@
+//! How a query is run: in what memory, and where what does not fit is put.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+use datafusion::execution::context::{SessionConfig, SessionState};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_common::{Result, exec_datafusion_err};
+use datafusion_expr::LogicalPlan;
+
+use super::table::ROWS;
+
+/// What the merge of sorted runs may take of the memory at most, in bytes.
+const MERGE: usize = 10 << 20;
+
+/// How tables are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// By a hash table of one side, which must fit into memory.
+    Hashed,
+    /// By sorting both sides, in any memory.
+    Sorted,
+}
+
+/// A memory, and a folder for what it does not hold.
+pub(super) struct Room {
+    state: SessionState,
+}
+
+impl Room {
+    /// Room for looking at a plan only.
+    pub(super) fn to_look() -> Self {
+        let config = config(MERGE, Joins::Hashed);
+        Self { state: SessionStateBuilder::new().with_config(config).build() }
+    }
+
+    pub(super) fn new(memory: usize, spill: &Path, joins: Joins) -> Result<Self> {
+        let disk = DiskManagerMode::Directories(vec![spill.to_owned()]);
+        let disk =
+            DiskManagerBuilder::default().with_mode(disk).with_max_temp_directory_size(u64::MAX);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let config = config(MERGE.min(memory / 8), joins);
+        let state =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build();
+        Ok(Self { state })
+    }
+
+    pub(super) fn context(&self) -> Arc<TaskContext> {
+        self.state.task_ctx()
+    }
+
+    /// The way to run a plan. Walks it by recursion: call it with room on the stack.
+    pub(super) fn plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|e| exec_datafusion_err!("no runtime to plan in: {e}"))?;
+        runtime.block_on(self.state.create_physical_plan(plan))
+    }
+}
+
+/// One partition: then the order of rows, on which sums of floats depend, follows
+/// from the input alone.
+fn config(merge: usize, joins: Joins) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_batch_size(ROWS)
+        .with_sort_spill_reservation_bytes(merge)
+        .with_sort_in_place_threshold_bytes(merge)
+        .with_information_schema(false);
+    config.options_mut().optimizer.prefer_hash_join = joins == Joins::Hashed;
+    config
+}
