@@ -34,12 +34,12 @@ pub(super) fn check(statement: &Statement, tables: &[&str]) -> Result<()> {
 fn named(body: &SetExpr) -> Result<()> {
     match body {
         SetExpr::Select(select) => {
-            let name = |item: &SelectItem| match item {
+            let written = |item: &SelectItem| match item {
                 SelectItem::UnnamedExpr(expr) => Some(own_name(expr)),
                 SelectItem::ExprWithAlias { alias, .. } => Some(Ok(name(alias))),
                 _ => None,
             };
-            let names = select.projection.iter().filter_map(name).collect::<Result<Vec<_>>>()?;
+            let names = select.projection.iter().filter_map(written).collect::<Result<Vec<_>>>()?;
             check_unique(names.iter().map(String::as_str))
         }
         SetExpr::Query(query) => named(&query.body),

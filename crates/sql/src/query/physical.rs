@@ -10,6 +10,8 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{Result, exec_datafusion_err};
 use datafusion_expr::LogicalPlan;
 
@@ -62,8 +64,21 @@ impl Room {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| exec_datafusion_err!("no runtime to plan in: {e}"))?;
-        runtime.block_on(self.state.create_physical_plan(plan))
+        yielding(runtime.block_on(self.state.create_physical_plan(plan))?)
     }
+}
+
+/// Makes joins wait now and then for those who ask for an end: of a few rows they
+/// make so many that whoever reads them would go on for ever.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let wrap = |node: Arc<dyn ExecutionPlan>| {
+        if node.name().ends_with("JoinExec") {
+            let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
+            return Ok(Transformed::yes(node));
+        }
+        Ok(Transformed::no(node))
+    };
+    plan.transform_up(wrap).data()
 }
 
 /// One partition: then the order of rows, on which sums of floats depend, follows

@@ -62,7 +62,8 @@ impl Work {
         }
     }
 
-    /// Removes the result, if nobody else is at work.
+    /// Removes the result, if nobody else is at work; and the folder in which all
+    /// work, if it is hidden and empty: any other was chosen by somebody.
     pub(super) fn remove(&self) {
         if !self.folder.exists() {
             return;
@@ -70,7 +71,10 @@ impl Work {
         // What stays goes when the query is run the next time.
         if let Ok(_locked) = self.lock() {
             let _ = fs::remove_dir_all(&self.folder);
-            if let Some(within) = self.folder.parent() {
+            let is_hidden = |within: &&Path| {
+                within.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            };
+            if let Some(within) = self.folder.parent().filter(is_hidden) {
                 let _ = fs::remove_dir(within);
             }
         }
