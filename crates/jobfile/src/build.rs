@@ -342,7 +342,7 @@ async fn open_source(
             (format!("file {}", files.get_ref()), source::open(job, spec, files))
         }
         Ok(Reads::Query(query)) => {
-            (source::query::shown(spec), source::query::open(job, step, spec, query))
+            (source::shown_query(spec), source::query::open(job, step, spec, query))
         }
         Ok(Reads::Table(_)) if spec.url.is_none() && target.is_none() => return None,
         Ok(Reads::Table(name)) => {

@@ -14,6 +14,10 @@ pub(crate) mod json;
 mod keys;
 pub(crate) mod letters;
 mod parquet;
+#[cfg(feature = "query")]
+pub(crate) mod query;
+#[cfg(not(feature = "query"))]
+#[path = "source/no_query.rs"]
 pub(crate) mod query;
 mod text;
 
@@ -68,6 +72,13 @@ pub(crate) fn reads<'a>(job: &JobFile, source: &'a SourceSpec) -> Result<Reads<'
             Err(job.problem(query.span(), fault))
         }
     }
+}
+
+/// The query as people know it, by its tables.
+pub(crate) fn shown_query(source: &SourceSpec) -> String {
+    let tables = source.tables.iter().flat_map(|tables| tables.get_ref().keys());
+    let names: Vec<&str> = tables.map(|name| name.get_ref().as_str()).collect();
+    format!("query over {}", names.join(", "))
 }
 
 /// The way to open files, as often as they are to be read.

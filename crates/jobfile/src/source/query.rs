@@ -8,29 +8,7 @@ use crate::problem::Problem;
 use crate::shapes::Word;
 use crate::spec::{SourceSpec, StepSpec};
 
-/// The query as people know it, by its tables.
-pub(crate) fn shown(source: &SourceSpec) -> String {
-    let tables = source.tables.iter().flat_map(|tables| tables.get_ref().keys());
-    let names: Vec<&str> = tables.map(|name| name.get_ref().as_str()).collect();
-    format!("query over {}", names.join(", "))
-}
-
-/// Says that it can't be run.
-#[cfg(not(feature = "query"))]
-pub(crate) fn open(
-    job: &JobFile,
-    _: &StepSpec,
-    source: &SourceSpec,
-    query: &Word,
-) -> Result<Box<dyn Source>, Problem> {
-    let SourceSpec { tables: _, memory: _, work: _, .. } = source;
-    let fault = Fault::config("this kiln was built without queries")
-        .with_hint("build it with them: cargo install kiln-cli --features query");
-    Err(job.problem(query.span(), fault))
-}
-
 /// Plans it over its tables; nothing is read yet but what tells their columns.
-#[cfg(feature = "query")]
 pub(crate) fn open(
     job: &JobFile,
     step: &StepSpec,
@@ -52,7 +30,6 @@ pub(crate) fn open(
     }
 }
 
-#[cfg(feature = "query")]
 fn table(job: &JobFile, name: &Word, table: &SourceSpec) -> Result<kiln_sql::QueryTable, Problem> {
     let Some(files) = &table.file else {
         let fault = Fault::config(format!("table {}: a query reads files", name.get_ref()))
@@ -65,7 +42,6 @@ fn table(job: &JobFile, name: &Word, table: &SourceSpec) -> Result<kiln_sql::Que
         .map_err(|fault| super::problem(job, table, files, fault))
 }
 
-#[cfg(feature = "query")]
 fn options(
     job: &JobFile,
     step: &StepSpec,
