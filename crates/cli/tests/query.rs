@@ -172,6 +172,23 @@ mod with {
         assert!(std::fs::read_dir(place.path("scratch/deep")).unwrap().next().is_none());
     }
 
+    #[test]
+    fn a_row_that_fails_is_a_dead_letter_and_can_be_redriven() {
+        let place = place();
+        let with = |rule: &str| {
+            let rule = format!("[[require]]\nrule = \"{rule}\"\n[limits]\nfailed = 5\n[target]");
+            place.write("job.toml", &JOB.replace("[target]", &rule));
+        };
+        with("total < 20");
+        place.kiln(&["run", "job.toml"]).exits(0);
+        assert_eq!(place.sql(ROWS), "Bob 10.00 1");
+        let letters = place.kiln(&["dead-letters", "list", "--job", "job.toml"]).exits(0);
+        assert!(letters.stdout.contains("require"), "{}", letters.stdout);
+        with("total < 40");
+        place.kiln(&["dead-letters", "redrive", "job.toml"]).exits(0);
+        assert_eq!(place.sql(ROWS), "Bob 10.00 1,Ann 30.10 2");
+    }
+
     /// Who asks for an end does not wait for the query's.
     #[test]
     fn a_query_is_stopped_on_request() {

@@ -34,11 +34,11 @@ pub(crate) async fn open(
     target: &Arc<dyn Database>,
 ) -> Result<Box<dyn Source>, Problem> {
     let ledger = target.ledger();
-    let Meant { run, step, which } = meant(job, step, source, ledger.as_ref()).await?;
-    let was = source_of(&run, &step);
-    let reader = reader(job, source, &was, target).await?;
+    let Meant { run, step: of, which } = meant(job, step, source, ledger.as_ref()).await?;
+    let was = source_of(&run, &of);
+    let reader = reader(job, step, source, &was, target).await?;
     let columns = FileColumns::parts(&was);
-    let letters = DeadLetterSource::open(ledger, &run, &step, &which, columns, reader).await;
+    let letters = DeadLetterSource::open(ledger, &run, &of, &which, columns, reader).await;
     Ok(Box::new(letters?))
 }
 
@@ -141,6 +141,7 @@ async fn oldest(ledger: &dyn Ledger, job: &str) -> Result<RunRecord, Fault> {
 /// What makes items of the records: they are in the format that the source names.
 async fn reader(
     job: &JobFile,
+    step: &StepSpec,
     source: &SourceSpec,
     was: &Fingerprint,
     target: &Arc<dyn Database>,
@@ -158,6 +159,7 @@ async fn reader(
     let opened = match super::reads(job, source)? {
         Reads::Files(files) => super::open(job, source, files)?,
         Reads::Table(name) => crate::table::open(job, source, name, Some(target)).await?,
+        Reads::Query(query) => super::query::open(job, step, source, query)?,
     };
     Ok(Box::new(RawRows::new(opened.schema())))
 }
