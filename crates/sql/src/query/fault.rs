@@ -87,9 +87,10 @@ pub(super) fn running(error: &DataFusionError, memory: usize) -> Fault {
         return fault.clone();
     }
     match root(error) {
-        DataFusionError::ResourcesExhausted(_) => Fault::config(format!(
-            "the query needs more memory than the {} MiB that it has",
-            memory.div_ceil(1 << 20)
+        DataFusionError::ResourcesExhausted(what) => Fault::config(format!(
+            "the query needs more memory than the {} MiB that it has: {}",
+            memory.div_ceil(1 << 20),
+            what.lines().next().unwrap_or_default()
         ))
         .with_hint("give it more: memory = \"2GB\" in [source]"),
         DataFusionError::IoError(e) => writing(e),
