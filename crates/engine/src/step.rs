@@ -22,7 +22,7 @@ use crate::layout::Layout;
 use crate::limit::Limit;
 use crate::reader::Reader;
 use crate::record;
-use crate::retry::Retry;
+use crate::retry::{Retry, stopped};
 use crate::route::Router;
 use crate::stop::Stop;
 use crate::tally::Tally;
@@ -209,8 +209,14 @@ impl Work<'_> {
     async fn start(&mut self) -> Result<Position> {
         let Context { events, stop, options, .. } = self.context;
         let mut retry = Retry::new(options.retry);
+        let mut asked = stop.clone();
         loop {
-            match self.step.source.start().await {
+            let started = tokio::select! {
+                biased;
+                started = self.step.source.start() => started,
+                () = asked.requested() => return Err(stopped()),
+            };
+            match started {
                 Ok(position) => return Ok(position),
                 Err(fault) => retry.pause(fault, events, &mut stop.clone()).await?,
             }

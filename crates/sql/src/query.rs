@@ -12,6 +12,7 @@
 
 mod context;
 mod fault;
+mod joins;
 mod names;
 mod order;
 mod origins;

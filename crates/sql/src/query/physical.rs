@@ -9,12 +9,14 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{Result, exec_datafusion_err};
 use datafusion_expr::LogicalPlan;
 
+use super::joins::SortedJoins;
 use super::table::ROWS;
 
 /// What the merge of sorted runs may take of the memory at most, in bytes.
@@ -37,8 +39,7 @@ pub(super) struct Room {
 impl Room {
     /// Room for looking at a plan only.
     pub(super) fn to_look() -> Self {
-        let config = config(MERGE, Joins::Hashed);
-        Self { state: SessionStateBuilder::new().with_config(config).build() }
+        Self { state: SessionStateBuilder::new().with_config(config(MERGE)).build() }
     }
 
     pub(super) fn new(memory: usize, spill: &Path, joins: Joins) -> Result<Self> {
@@ -49,9 +50,15 @@ impl Room {
             .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
             .with_disk_manager_builder(disk)
             .build_arc()?;
-        let config = config(MERGE.min(memory / 8), joins);
-        let state =
-            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build();
+        let mut rules = PhysicalOptimizer::new().rules;
+        if joins == Joins::Sorted {
+            rules.insert(0, Arc::new(SortedJoins));
+        }
+        let state = SessionStateBuilder::new()
+            .with_config(config(MERGE.min(memory / 8)))
+            .with_runtime_env(runtime)
+            .with_physical_optimizer_rules(rules)
+            .build();
         Ok(Self { state })
     }
 
@@ -83,13 +90,11 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
 
 /// One partition: then the order of rows, on which sums of floats depend, follows
 /// from the input alone.
-fn config(merge: usize, joins: Joins) -> SessionConfig {
-    let mut config = SessionConfig::new()
+fn config(merge: usize) -> SessionConfig {
+    SessionConfig::new()
         .with_target_partitions(1)
         .with_batch_size(ROWS)
         .with_sort_spill_reservation_bytes(merge)
         .with_sort_in_place_threshold_bytes(merge)
-        .with_information_schema(false);
-    config.options_mut().optimizer.prefer_hash_join = joins == Joins::Hashed;
-    config
+        .with_information_schema(false)
 }

@@ -190,7 +190,7 @@ fn written(row: u64, content: &str) -> String {
 fn content_of(position: &Position) -> Option<&str> {
     let (row, content) = position.place.strip_prefix("row=")?.split_once(";result=")?;
     let row: u64 = row.parse().ok()?;
-    let is_place = row == position.ordinal && 0 < row && row <= Position::MOST;
+    let is_place = row == position.ordinal && row <= Position::MOST;
     (is_place && position.place == written(row, content)).then_some(content)
 }
 
@@ -231,6 +231,11 @@ impl Source for QuerySource {
 
     fn fingerprint(&self) -> Fingerprint {
         self.fingerprint.clone()
+    }
+
+    /// Runs the query, and tells its result.
+    async fn start(&mut self) -> Result<Position> {
+        Ok(Position { ordinal: 0, place: written(0, &self.staged().await?.content) })
     }
 
     async fn seek(&mut self, position: &Position) -> Result<()> {

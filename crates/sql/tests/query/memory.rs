@@ -40,12 +40,18 @@ fn run(files: &Files, sql: &str, memory: usize) -> (kiln_core::Result<Vec<String
 #[test]
 fn sorts_groups_and_joins_go_on_in_files() {
     let files = files();
-    for sql in [
-        "SELECT n, length(text) AS l FROM t ORDER BY text, n",
-        "SELECT n, max(text) AS text FROM t GROUP BY n ORDER BY n",
-        "SELECT a.n, b.text FROM t a JOIN t b ON a.n = b.n ORDER BY a.n",
+    for (memory, sql) in [
+        (8, "SELECT n, length(text) AS l FROM t ORDER BY text, n"),
+        (8, "SELECT n, max(text) AS text FROM t GROUP BY n ORDER BY n"),
+        // Three sorts share it.
+        (16, "SELECT a.n, b.text FROM t a JOIN t b ON a.n = b.n AND a.text = b.text ORDER BY a.n"),
+        (
+            16,
+            "SELECT a.n, b.text FROM t a LEFT JOIN t b ON a.n = b.n + 1 AND a.text = b.text \
+             ORDER BY a.n",
+        ),
     ] {
-        let (small, spilled) = run(&files, sql, 8 << 20);
+        let (small, spilled) = run(&files, sql, memory << 20);
         assert!(spilled > 1, "{sql}: nothing was spilled");
         let small = small.unwrap_or_else(|fault| panic!("{sql}: {fault}"));
         assert_eq!(small.len(), ROWS, "{sql}");

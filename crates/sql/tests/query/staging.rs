@@ -71,6 +71,14 @@ fn a_place_in_another_result_is_refused() {
         assert_eq!(fault.kind(), Kind::Config);
         assert!(fault.message().contains("another result"), "{fault}");
     }
+    // Also before the first item.
+    let start = block_on(files.query(SQL).start()).unwrap();
+    assert_eq!(start.ordinal, 0);
+    let mut again = files.query(SQL);
+    block_on(again.seek(&start)).unwrap();
+    assert_eq!(rows(&mut again).unwrap().len(), 2_500);
+    let fault = block_on(files.query("SELECT n FROM t").seek(&start)).unwrap_err();
+    assert!(fault.message().contains("another result"), "{fault}");
     let behind = Position { ordinal: 2_501, place: end.place.replace("row=100;", "row=2501;") };
     let fault = block_on(files.query(SQL).seek(&behind)).unwrap_err();
     assert!(fault.message().contains("no position"), "{fault}");
