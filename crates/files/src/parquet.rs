@@ -1,7 +1,6 @@
 //! Parquet as a source.
 
 mod bytes;
-mod origins;
 mod plain;
 
 use std::path::Path;
@@ -13,7 +12,8 @@ use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
 use kiln_core::{
-    Chunk, ChunkLimits, Fault, Fingerprint, Items, Kind, Position, Progress, Result, Source,
+    Chunk, ChunkLimits, Fault, Fingerprint, Items, Kind, Position, Progress, Result, RowOrigins,
+    Source,
 };
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -22,7 +22,6 @@ use parquet::arrow::arrow_reader::{
 };
 
 use self::bytes::open;
-use self::origins::RowOrigins;
 use crate::fingerprint::fingerprint;
 use crate::input::InputFile;
 

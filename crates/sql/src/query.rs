@@ -15,7 +15,6 @@ mod fault;
 mod joins;
 mod names;
 mod order;
-mod origins;
 mod overflow;
 mod physical;
 mod plan;

@@ -6,8 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use kiln_core::{
-    Chunk, ChunkLimits, Fault, Fingerprint, Items, Origin, Origins, Position, Progress, Result,
-    Source, cells_as_json,
+    Chunk, ChunkLimits, Fault, Fingerprint, Items, Position, Progress, Result, RowOrigins, Source,
 };
 
 /// A batch as a source: its rows are the items.
@@ -27,33 +26,6 @@ impl MemorySource {
     fn position(&self) -> Position {
         let place = if self.at == 0 { String::new() } else { self.at.to_string() };
         Position { ordinal: self.at as u64, place }
-    }
-}
-
-#[derive(Debug)]
-struct RowOrigins {
-    source: String,
-    batch: RecordBatch,
-    before: u64,
-}
-
-impl Origins for RowOrigins {
-    fn source(&self, _: u64) -> &str {
-        &self.source
-    }
-
-    fn line(&self, _: u64) -> Option<u64> {
-        None
-    }
-
-    fn origin(&self, ordinal: u64) -> Origin {
-        let row = ordinal.checked_sub(self.before + 1).and_then(|r| usize::try_from(r).ok());
-        let raw = row
-            .filter(|r| *r < self.batch.num_rows())
-            .and_then(|r| cells_as_json(&self.batch, r).ok())
-            .unwrap_or_default();
-        let key = row.map(|_| ordinal.to_string());
-        Origin { source: self.source.clone(), key, raw, ..Origin::default() }
     }
 }
 
@@ -94,7 +66,7 @@ impl Source for MemorySource {
         let batch = self.batch.slice(self.at, len);
         self.at += len;
         let origins = Arc::new(RowOrigins {
-            source: self.name.clone(),
+            source: self.name.as_str().into(),
             batch: batch.clone(),
             before: start.ordinal,
         });

@@ -111,7 +111,7 @@ async fn letters_are_written_or_fail_again() {
         letters.iter().map(|l| (l.ordinal, l.stage, l.origin.key.as_deref().unwrap())).collect();
     assert_eq!(
         seen,
-        [(4, Stage::Parse, "4"), (5, Stage::Write, "5"), (8, Stage::Parse, "8")],
+        [(4, Stage::Parse, "row 4"), (5, Stage::Write, "row 5"), (8, Stage::Parse, "row 8")],
         "the keys are those of the first source"
     );
     assert_eq!(failed.open().fingerprint().0["columns"], "n", "kept for the next");

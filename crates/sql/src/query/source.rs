@@ -8,11 +8,10 @@ use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
 use async_trait::async_trait;
 use kiln_core::{
-    Chunk, ChunkLimits, Fault, Fingerprint, Items, Position, Progress, Result, Source,
+    Chunk, ChunkLimits, Fault, Fingerprint, Items, Position, Progress, Result, RowOrigins, Source,
 };
 use twox_hash::XxHash3_128;
 
-use super::origins::RowOrigins;
 use super::plan::{Planned, plan};
 use super::stage::staged;
 use super::staged::Staged;

@@ -1,17 +1,21 @@
-//! Where the items of a chunk came from: rows of the result.
+//! Origins of items that are rows of a batch, and have no text of their own.
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use kiln_core::{Origin, Origins, cells_as_json};
 
-/// The rows of a chunk; each is an item.
+use crate::{Origin, Origins, cells_as_json};
+
+/// The rows of a chunk; each is an item, known by its number in the source. Its
+/// record is what [`cells_as_json`] makes of the row.
 #[derive(Debug)]
-pub(super) struct RowOrigins {
-    pub(super) source: Arc<str>,
+pub struct RowOrigins {
+    /// The file or table.
+    pub source: Arc<str>,
     /// The last ordinal before the chunk.
-    pub(super) before: u64,
-    pub(super) batch: RecordBatch,
+    pub before: u64,
+    /// Its rows.
+    pub batch: RecordBatch,
 }
 
 impl Origins for RowOrigins {
