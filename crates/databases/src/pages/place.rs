@@ -20,13 +20,19 @@ pub(crate) enum KeyValue {
     BadText(Vec<u8>),
 }
 
+/// The largest whole number that keys are computed with: what lies between two of
+/// them is shared out among ranges without running over. Larger keys are walked.
+const MOST_WHOLE: u128 = 10u128.pow(35);
+
 impl KeyValue {
-    /// The whole number that it is, if it is one. Where `is_number` says so, a
-    /// text is one, too: some databases give numbers as text.
+    /// The whole number that it is, if it is one of at most [`MOST_WHOLE`]. Where
+    /// `is_number` says so, a text is one, too: some databases give numbers as text.
     pub(super) fn whole(&self, is_number: bool) -> Option<i128> {
         match self {
             Self::Int(i) => Some(i128::from(*i)),
-            Self::Text(text) if is_number => text.parse().ok(),
+            Self::Text(text) if is_number => {
+                text.parse().ok().filter(|n: &i128| n.unsigned_abs() <= MOST_WHOLE)
+            }
             _ => None,
         }
     }
@@ -117,6 +123,15 @@ mod tests {
 
     fn read_place(place: &str, values: usize) -> Option<Key> {
         key_of(&serde_json::from_str(place).ok()?, values)
+    }
+
+    #[test]
+    fn numbers_are_computed_with_as_far_as_that_is_exact() {
+        let whole = |n: i128| KeyValue::Text(n.to_string()).whole(true);
+        let most = MOST_WHOLE as i128;
+        assert_eq!([whole(most), whole(-most)], [Some(most), Some(-most)]);
+        assert_eq!([whole(most + 1), whole(-most - 1), whole(i128::MIN)], [None; 3]);
+        assert!((2 * most).checked_mul(kiln_core::TableSpec::MOST_RANGES as i128).is_some());
     }
 
     #[test]
